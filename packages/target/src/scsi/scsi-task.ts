@@ -1,0 +1,121 @@
+/**
+ * The seam between a transport (iSCSI) and the SCSI layer: one command's life (SAM-5 section 5).
+ * The transport implements ScsiTask with preallocated records and calls TaskExecutor; the SCSI layer
+ * implements TaskExecutor and says, through ScsiTask, what is to be moved and how the command ends.
+ * It never touches a PDU; the transport never looks into a CDB.
+ */
+import type { VolumeError } from '../volume/volume.ts'
+
+/** Where the bytes of a READ come from. Volume satisfies it; see volume.ts for the contract. */
+export interface ExtentSource {
+  readonly blockSizeBytes: number
+  readNow(offset: number, into: Buffer, position: number, length: number): boolean
+  read(
+    offset: number,
+    into: Buffer,
+    position: number,
+    length: number,
+    completion: { ioCompleted(error: VolumeError | null): void },
+  ): void
+}
+
+/** Where the bytes of a WRITE go. Volume satisfies it; see volume.ts for the contract. */
+export interface ExtentDestination {
+  readonly blockSizeBytes: number
+  writeNow(offset: number, from: Buffer, position: number, length: number): boolean
+  write(
+    offset: number,
+    from: Buffer,
+    position: number,
+    length: number,
+    completion: { ioCompleted(error: VolumeError | null): void },
+  ): void
+}
+
+/** One I_T nexus as the SCSI layer knows it: made by `openNexus`, opaque to the transport. */
+export interface Nexus {
+  /** Initiator port name: for iSCSI `<InitiatorName>,i,0x<ISID>` (SAM-5 annex A). */
+  readonly initiatorPort: string
+}
+
+/** Continues a command after something it waited for: a plain function, so that none is made per command. */
+export type TaskStep = (task: ScsiTask, error: VolumeError | null) => void
+
+/**
+ * A command in the hands of the SCSI layer, from `TaskExecutor.execute` until it calls one of the
+ * methods that end it (`finish`, `checkCondition`, `sendData`, or `sendExtent` when that succeeds),
+ * or the transport aborts it. After either, the record may be used for another command.
+ *
+ * As IoCompletion it can be handed to a Volume: `next` is then run with the outcome. Set `next`
+ * before starting whatever calls it.
+ */
+export interface ScsiTask {
+  readonly nexus: Nexus
+  /** Eight-byte LUN (SAM-5 section 4.7), at `lunBuffer[lunPosition]`; valid during `execute` only. */
+  readonly lunBuffer: Buffer
+  readonly lunPosition: number
+  /** The CDB, padded with zeros to 16 bytes, at `cdb[cdbPosition]`; it stays valid until the command ends. */
+  readonly cdb: Buffer
+  readonly cdbPosition: number
+  /** Bytes the initiator says it will send for this command; 0 when it sends none. */
+  readonly dataOutLength: number
+  /** Run after `receiveExtent`, `receiveData`, a failed `sendExtent`, and each `ioCompleted`. */
+  next: TaskStep
+  /** Scratch for the SCSI layer: the logical unit, and one number or object, kept between steps. */
+  unit: unknown
+  state: unknown
+
+  /** Ends the command without data: GOOD, RESERVATION CONFLICT, BUSY, … */
+  finish(status: number): void
+  /** Ends the command with CHECK CONDITION and these sense bytes, which the transport copies. */
+  checkCondition(sense: Buffer): void
+  /**
+   * Ends the command with GOOD and these parameter data, already cut to the allocation length. The
+   * transport sends no more than the initiator expects, reports the residual, and copies the bytes.
+   */
+  sendData(data: Buffer): void
+  /**
+   * Moves `length` bytes at `offset` of the medium to the initiator, and ends with GOOD. If reading
+   * fails, nothing has ended: `next` is called with the error.
+   */
+  sendExtent(source: ExtentSource, offset: number, length: number): void
+  /**
+   * Moves `length` bytes from the initiator to `offset` of the medium, in whole blocks as they
+   * arrive, then calls `next`. If the initiator sends fewer, only whole blocks of what came are
+   * written. The first write error is what `next` is told, after all data has been taken in.
+   */
+  receiveExtent(destination: ExtentDestination, offset: number, length: number): void
+  /**
+   * Gathers `length` bytes of parameter data from the initiator, then calls `next`; `dataOut` holds
+   * what came, until the command ends. A length beyond `TaskExecutor.dataOutMaxBytes` must not be asked.
+   */
+  receiveData(length: number): void
+  /** What `receiveData` gathered; its length is what really came, which may be less than was asked. */
+  readonly dataOut: Buffer
+  /** IoCompletion: runs `next`. */
+  ioCompleted(error: VolumeError | null): void
+}
+
+/** What LOGICAL UNIT RESET and its like can answer; RFC 7143 section 11.6.1 has the numbers. */
+export type TaskManagementOutcome = 'complete' | 'lun-does-not-exist' | 'not-supported'
+
+/** The SCSI target device, as a transport drives it. */
+export interface TaskExecutor {
+  /** The most that one command may gather with `receiveData`, in bytes. */
+  readonly dataOutMaxBytes: number
+  /** A session came to full feature phase. The nexus lives until `closeNexus`. */
+  openNexus(initiatorPort: string): Nexus
+  /** I_T nexus loss (SAM-5 section 6.3.4): its session ended. No task of it is in the executor's hands any more. */
+  closeNexus(nexus: Nexus): void
+  /** A command whose turn has come. Everything else happens through `task`. */
+  execute(task: ScsiTask): void
+  /** The transport has aborted the task: forget it. Nothing may be called on it afterwards. */
+  aborted(task: ScsiTask): void
+  /**
+   * LOGICAL UNIT RESET (SAM-5 section 7.7): the transport has aborted every task of every nexus on
+   * that LUN already. `lun` holds the eight bytes.
+   */
+  resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome
+  /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit. */
+  resetTarget(nexus: Nexus): TaskManagementOutcome
+}

@@ -4,7 +4,7 @@
  * implements TaskExecutor and says, through ScsiTask, what is to be moved and how the command ends.
  * It never touches a PDU; the transport never looks into a CDB.
  */
-import type { VolumeError } from '../volume/volume.ts'
+import type { IoCompletion, VolumeError } from '../volume/volume.ts'
 
 /** Where the bytes of a READ come from. Volume satisfies it; see volume.ts for the contract. */
 export interface ExtentSource {
@@ -15,7 +15,7 @@ export interface ExtentSource {
     into: Buffer,
     position: number,
     length: number,
-    completion: { ioCompleted(error: VolumeError | null): void },
+    completion: IoCompletion,
   ): void
 }
 
@@ -28,7 +28,7 @@ export interface ExtentDestination {
     from: Buffer,
     position: number,
     length: number,
-    completion: { ioCompleted(error: VolumeError | null): void },
+    completion: IoCompletion,
   ): void
 }
 
@@ -44,9 +44,7 @@ export type TaskStep = (task: ScsiTask, error: VolumeError | null) => void
 /**
  * A command in the hands of the SCSI layer, from `TaskExecutor.execute` until it calls one of the
  * methods that end it (`finish`, `checkCondition`, `sendData`, or `sendExtent` when that succeeds),
- * or the transport aborts it. After either, the record may be used for another command.
- *
- * As IoCompletion it can be handed to a Volume: `next` is then run with the outcome. Set `next`
+ * or the transport aborts it. After either, the record may be used for another command. Set `next`
  * before starting whatever calls it.
  */
 export interface ScsiTask {
@@ -59,7 +57,7 @@ export interface ScsiTask {
   readonly cdbPosition: number
   /** Bytes the initiator says it will send for this command; 0 when it sends none. */
   readonly dataOutLength: number
-  /** Run after `receiveExtent`, `receiveData`, a failed `sendExtent`, and each `ioCompleted`. */
+  /** Run after `receiveExtent`, `receiveData`, a failed `sendExtent`, and each operation begun with `awaitIo`. */
   next: TaskStep
   /** Scratch for the SCSI layer: the logical unit, and one number or object, kept between steps. */
   unit: unknown
@@ -92,8 +90,12 @@ export interface ScsiTask {
   receiveData(length: number): void
   /** What `receiveData` gathered; its length is what really came, which may be less than was asked. */
   readonly dataOut: Buffer
-  /** IoCompletion: runs `next`. */
-  ioCompleted(error: VolumeError | null): void
+  /**
+   * The completion to hand to one Volume operation: `volume.flush(task.awaitIo())`. `next` runs with
+   * its outcome, unless the command has been aborted meanwhile. The record is not used for another
+   * command before every operation announced in this way has ended.
+   */
+  awaitIo(): IoCompletion
 }
 
 /** What LOGICAL UNIT RESET and its like can answer; RFC 7143 section 11.6.1 has the numbers. */

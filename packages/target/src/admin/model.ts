@@ -1,0 +1,105 @@
+/**
+ * The nouns of the admin API as schemas: what its answers hold, and the inputs that several
+ * operations share. Types come from the schemas, so that a check at run time and at compile time
+ * cannot part ways.
+ */
+import Type, { type Static } from 'typebox'
+
+/** Disk sizes up to what a JavaScript number counts exactly; far beyond any disk. */
+const sizeMax = Number.MAX_SAFE_INTEGER
+
+/** Names of arrays and partitions are file names at the host, and words on a command line. */
+export const Name = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+  description:
+    'a name: a letter or digit, then up to 62 letters, digits, dots, dashes, underscores',
+})
+
+export const Path = Type.String({
+  pattern: '^/[^\\u0000]{0,4094}$',
+  description: 'an absolute path',
+})
+
+export const SizeBytes = Type.Integer({
+  minimum: 1,
+  maximum: sizeMax,
+  description: 'a size in bytes, at least 1',
+})
+
+export const RaidLevel = Type.Enum(['raid0'])
+
+const Size = Type.Integer({ minimum: 0, maximum: sizeMax })
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const Reason = Nullable(Type.String())
+
+/** A file or block device that the server owns. */
+export const Disk = Type.Object({
+  path: Path,
+  /** free: in no array. member: part of `array`. unavailable: cannot be used, for `reason`. */
+  state: Type.Enum(['free', 'member', 'unavailable']),
+  sizeBytes: Nullable(Size),
+  array: Nullable(Type.String()),
+  reason: Reason,
+})
+export type Disk = Static<typeof Disk>
+
+/** Disks under one RAID level. Sizes are null while it is unavailable, for `reason`. */
+export const ArrayInfo = Type.Object({
+  name: Type.String(),
+  id: Type.String(),
+  level: RaidLevel,
+  chunkSizeBytes: Size,
+  state: Type.Enum(['available', 'unavailable']),
+  reason: Reason,
+  sizeBytes: Nullable(Size),
+  freeBytes: Nullable(Size),
+  /** The paths of the members at hand, in member order. */
+  disks: Type.Array(Type.String()),
+  partitionCount: Size,
+})
+export type ArrayInfo = Static<typeof ArrayInfo>
+
+/** A piece of an array; to SCSI, a logical unit. */
+export const Partition = Type.Object({
+  array: Type.String(),
+  name: Type.String(),
+  id: Type.String(),
+  sizeBytes: Size,
+  /** Null when no host has been granted it. */
+  lun: Nullable(Size),
+})
+export type Partition = Static<typeof Partition>
+
+/** One TCP connection of a session. */
+export const Connection = Type.Object({
+  cid: Size,
+  remote: Type.String(),
+  local: Type.String(),
+})
+
+/** An iSCSI session (RFC 7143). */
+export const Session = Type.Object({
+  initiatorName: Type.String(),
+  isid: Type.String(),
+  tsih: Size,
+  type: Type.Enum(['normal', 'discovery']),
+  connections: Type.Array(Connection),
+})
+export type Session = Static<typeof Session>
+
+export const Status = Type.Object({
+  version: Type.String(),
+  pid: Size,
+  uptimeSeconds: Size,
+  targetName: Type.String(),
+  targetPortalGroupTag: Size,
+  portals: Type.Array(Type.String()),
+  stateDirectory: Type.String(),
+  diskCount: Size,
+  arrayCount: Size,
+  partitionCount: Size,
+  sessionCount: Size,
+  /** What needs a person: missing disks, arrays that cannot be served. Empty when all is well. */
+  problems: Type.Array(Type.String()),
+})
+export type Status = Static<typeof Status>

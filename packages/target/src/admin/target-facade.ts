@@ -1,0 +1,66 @@
+/**
+ * What the admin API may do to a running target. target.ts implements it; admin knows nothing else
+ * of the server. Sizes are bytes, paths absolute; inputs are checked against admin's schemas before
+ * they come here.
+ */
+import type { ArrayInfo, Disk, Partition, Session, Status } from './model.ts'
+
+/** Why an operation was refused; every code has one HTTP status, in server.ts. */
+export type TargetErrorCode =
+  | 'invalid-request'
+  | 'not-found'
+  | 'already-exists'
+  | 'in-use'
+  | 'no-space'
+  | 'unavailable'
+  | 'storage-failed'
+  | 'shutting-down'
+
+/** An operation was refused or failed; nothing was changed unless the message says so. */
+export class TargetError extends Error {
+  override readonly name = 'TargetError'
+  readonly code: TargetErrorCode
+
+  constructor(code: TargetErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+export interface NewArray {
+  readonly name: string
+  readonly level: ArrayInfo['level']
+  readonly chunkSizeBytes: number
+  /** Paths of known disks that are free, in member order. */
+  readonly disks: readonly string[]
+}
+
+/** Names one partition. */
+export interface PartitionKey {
+  readonly array: string
+  readonly name: string
+}
+
+/** Changes run one after another; each is durable when its promise resolves. All reject with TargetError. */
+export interface TargetFacade {
+  status(): Status
+  listSessions(): Session[]
+
+  listDisks(): Disk[]
+  /** Makes a sparse file and adds it; a file that exists is never touched. */
+  createDisk(path: string, sizeBytes: number): Promise<Disk>
+  addDisk(path: string): Promise<Disk>
+  /** Forgets the disk; its bytes stay as they are. */
+  removeDisk(path: string): Promise<void>
+
+  listArrays(): ArrayInfo[]
+  createArray(array: NewArray): Promise<ArrayInfo>
+  /** Wipes the labels of its disks. Refused while it has partitions, or is not available. */
+  deleteArray(name: string): Promise<void>
+
+  listPartitions(): Partition[]
+  /** Grants it, too, at the lowest free LUN. */
+  createPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
+  growPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
+  deletePartition(partition: PartitionKey): Promise<void>
+}

@@ -1,0 +1,101 @@
+/** What `platterd serve` may be told, checked. A configuration file comes later; it ends up here too. */
+import { homedir } from 'node:os'
+import path from 'node:path'
+import type { LogLevel } from './log.ts'
+import { logLevels } from './log.ts'
+
+/** An address and port to listen on; port 0 takes a free one. */
+export interface PortalAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface ServeConfig {
+  readonly stateDirectory: string
+  readonly socketPath: string
+  readonly portals: readonly PortalAddress[]
+  /** Undefined keeps the name that the state directory has. */
+  readonly targetName: string | undefined
+  readonly logLevel: LogLevel
+  readonly jsonLog: boolean
+}
+
+/** The words of a command line, unchecked. */
+export interface ServeFlags {
+  readonly state?: string
+  readonly socket?: string
+  readonly portal?: readonly string[]
+  readonly targetName?: string
+  readonly logLevel?: string
+  readonly jsonLog?: boolean
+  readonly allowUnauthenticated?: boolean
+}
+
+/** The flags cannot be followed; the message names the flag. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** RFC 7143 section 14: 3260 is iSCSI's own port. */
+const defaultPort = 3260
+
+/** Where state lives unless `--state` says otherwise: $PLATTER_STATE, or the XDG place for it. */
+export function defaultStateDirectory(env: NodeJS.ProcessEnv): string {
+  const named = env.PLATTER_STATE
+  return path.resolve(
+    named === undefined || named === '' ? `${homedir()}/.local/state/platter` : named,
+  )
+}
+
+/** Where the admin socket of a state directory is. */
+export function defaultSocketPath(stateDirectory: string): string {
+  return path.join(stateDirectory, 'admin.sock')
+}
+
+/** Checks flags and fills in defaults. Throws ConfigError. */
+export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): ServeConfig {
+  const stateDirectory =
+    flags.state === undefined ? defaultStateDirectory(env) : path.resolve(flags.state)
+  const portals = (flags.portal ?? [`127.0.0.1:${defaultPort}`]).map(parsePortal)
+  const open = portals.find(({ host }) => !isLoopback(host))
+  if (open !== undefined && flags.allowUnauthenticated !== true) {
+    throw new ConfigError(
+      `--portal ${formatPortal(open)}: refused, because hosts are not authenticated yet: whoever reaches this address could read and overwrite every partition. Use a loopback address, or add --allow-unauthenticated where the network itself is trusted`,
+    )
+  }
+  const logLevel = logLevels.find((level) => level === (flags.logLevel ?? 'info'))
+  if (logLevel === undefined) {
+    throw new ConfigError(`--log-level: got ${flags.logLevel}, wanted ${logLevels.join(' | ')}`)
+  }
+  return {
+    stateDirectory,
+    socketPath:
+      flags.socket === undefined ? defaultSocketPath(stateDirectory) : path.resolve(flags.socket),
+    portals,
+    targetName: flags.targetName,
+    logLevel,
+    jsonLog: flags.jsonLog ?? false,
+  }
+}
+
+/** Reads `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`. Throws ConfigError. */
+export function parsePortal(text: string): PortalAddress {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+))(?::(\d{1,5}))?$/.exec(text)
+  const port = Number(match?.[3] ?? defaultPort)
+  if (match === null || port > 65535) {
+    throw new ConfigError(
+      `--portal: got ${text}, wanted HOST:PORT such as 127.0.0.1:3260 or [::1]:3260`,
+    )
+  }
+  return { host: match[1] ?? match[2]!, port }
+}
+
+/** `127.0.0.1:3260`, `[::1]:3260`. */
+export function formatPortal({ host, port }: PortalAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Names other than localhost are not looked up: what they resolve to may change. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}

@@ -1,0 +1,52 @@
+/** Small files that are either as before or as after a write, whatever happens in between. */
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import path from 'node:path'
+
+/** Told after each step of a durable change. Fault tests throw from it: what follows then never happens. */
+export type OnStep = (step: string) => void
+
+/**
+ * Replaces the file with `text`: a temporary file beside it is written, synced and renamed over it,
+ * and then its directory synced. A crash leaves the old file or the new one, and perhaps the
+ * temporary file, which the next write replaces. One write at a time.
+ */
+export async function replaceFile(
+  filePath: string,
+  text: string,
+  onStep: OnStep = () => {},
+): Promise<void> {
+  const temporary = `${filePath}.new`
+  const file = await open(temporary, 'w', 0o600)
+  try {
+    await file.writeFile(text)
+    onStep('written')
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  onStep('synced')
+  await rename(temporary, filePath)
+  onStep('renamed')
+  await syncDirectory(path.dirname(filePath))
+  onStep('directory synced')
+}
+
+/** The file's text, or undefined when there is no such file. */
+export async function readFileIfThere(filePath: string): Promise<string | undefined> {
+  try {
+    return await readFile(filePath, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Makes a directory that only its owner may enter, and those above it as needed. */
+export async function makePrivateDirectory(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r')
+  await handle.sync().finally(() => handle.close())
+}

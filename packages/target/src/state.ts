@@ -1,0 +1,159 @@
+/**
+ * What the server must remember and the disks' labels do not say: which disks are its own, its iSCSI
+ * name, and who may use which partition as which LUN. Arrays and partitions themselves are on the
+ * disks (docs/volume-format.md); docs/platterd.md says in which order both are changed.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import path from 'node:path'
+import Type, { type Static } from 'typebox'
+import { type OnStep, readFileIfThere, replaceFile } from './durable-file.ts'
+import { findFaults } from './validation.ts'
+
+const closed = { additionalProperties: false } as const
+
+/** RFC 7143 section 4.2.7.1: at most 223 bytes; the letters are those left after stringprep (RFC 3722). */
+const IscsiName = Type.String({
+  pattern: '^iqn\\.[0-9]{4}-(0[1-9]|1[0-2])\\.[a-z0-9.:-]{1,211}$',
+  description: 'an iSCSI name such as iqn.2026-11.org.example:storage',
+})
+
+const Id = Type.String({
+  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  description: 'a UUID in lower case',
+})
+
+/** A host's right to a partition. */
+export const Grant = Type.Object(
+  {
+    /** `*` is any host: there is no authentication yet, so hosts cannot be told apart. */
+    host: Type.Literal('*'),
+    /** The array's id, so that a grant is kept while its array is away. */
+    array: Id,
+    partition: Id,
+    lun: Type.Integer({ minimum: 0, maximum: 16383 }),
+    access: Type.Literal('read-write'),
+  },
+  closed,
+)
+export type Grant = Static<typeof Grant>
+
+const StateSchema = Type.Object(
+  {
+    version: Type.Literal(1),
+    targetName: IscsiName,
+    targetPortalGroupTag: Type.Integer({ minimum: 1, maximum: 65535 }),
+    disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
+    grants: Type.Array(Grant),
+  },
+  closed,
+)
+export type State = Readonly<Static<typeof StateSchema>>
+
+/** LUNs of the single-level flat form (SAM-5 section 4.7.7.1) end here. */
+const lunMax = 16383
+
+/** Holds the state of one state directory, and keeps it durable. */
+export class StateStore {
+  readonly filePath: string
+  readonly #onStep: OnStep
+  #current: State
+
+  private constructor(filePath: string, state: State, onStep: OnStep) {
+    this.filePath = filePath
+    this.#current = state
+    this.#onStep = onStep
+  }
+
+  /**
+   * Reads `state.json` of a directory that exists; makes it, with a new target name, when there is
+   * none. Rejects, naming file and place, when it cannot be read or does not hold what it should.
+   */
+  static async open(directory: string, onStep: OnStep = () => {}): Promise<StateStore> {
+    const filePath = path.join(directory, 'state.json')
+    const text = await readFileIfThere(filePath)
+    if (text !== undefined) return new StateStore(filePath, parseState(text, filePath), onStep)
+    const store = new StateStore(filePath, newState(), onStep)
+    await store.replace(store.current)
+    return store
+  }
+
+  get current(): State {
+    return this.#current
+  }
+
+  /** Makes `next` the state, durably. When it rejects, `current` is as before. */
+  async replace(next: State): Promise<void> {
+    const text = `${JSON.stringify(next, null, 2)}\n`
+    parseState(text, this.filePath)
+    await replaceFile(this.filePath, text, this.#onStep)
+    this.#current = next
+  }
+}
+
+/** Reads a state file's text; throws naming each place that is wrong. */
+export function parseState(text: string, filePath: string): State {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new Error(`${filePath} is not JSON: ${(cause as Error).message}`, { cause })
+  }
+  const version = (value as { version?: unknown } | null)?.version
+  if (typeof version === 'number' && version > 1) {
+    throw new Error(
+      `${filePath} has version ${version}; this platterd knows version 1: use a newer one`,
+    )
+  }
+  const faults = findFaults(StateSchema, value)
+  if (faults.length === 0) faults.push(...findConflicts(value as State))
+  if (faults.length > 0) throw new Error(`${filePath} is not valid: ${faults.join('; ')}`)
+  return value as State
+}
+
+/** The lowest LUN that no grant uses, or undefined when all are in use. */
+export function lowestFreeLun(grants: readonly Grant[]): number | undefined {
+  const used = new Set(grants.map((grant) => grant.lun))
+  for (let lun = 0; lun <= lunMax; lun++) if (!used.has(lun)) return lun
+  return undefined
+}
+
+/** What each value allows by itself, but not together with the others. */
+function findConflicts(state: State): string[] {
+  const faults: string[] = []
+  const luns = new Map<number, number>()
+  const partitions = new Map<string, number>()
+  for (const [index, { lun, partition }] of state.grants.entries()) {
+    const sameLun = luns.get(lun)
+    const samePartition = partitions.get(partition)
+    if (sameLun !== undefined) {
+      faults.push(`grants[${index}].lun: got ${lun}, which grants[${sameLun}] has already`)
+    }
+    if (samePartition !== undefined) {
+      faults.push(`grants[${index}].partition: got that of grants[${samePartition}]`)
+    }
+    luns.set(lun, index)
+    partitions.set(partition, index)
+  }
+  for (const [index, disk] of state.disks.entries()) {
+    const first = state.disks.indexOf(disk)
+    if (first < index) faults.push(`disks[${index}]: got that of disks[${first}]`)
+  }
+  return faults
+}
+
+function newState(): State {
+  const host = hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-+|-+$/g, '')
+    .slice(0, 63)
+  const unique = randomBytes(4).toString('hex')
+  return {
+    version: 1,
+    targetName: `iqn.2026-11.org.platter:${host === '' ? 'san' : host}-${unique}`,
+    targetPortalGroupTag: 1,
+    disks: [],
+    grants: [],
+  }
+}

@@ -1,0 +1,60 @@
+/** The benchmark's table. */
+import type { Spread } from './measurement.ts'
+import type { Workload } from './workload.ts'
+
+export interface ServerFigures {
+  readonly name: string
+  readonly operationsPerSecond: number
+  readonly cpuUsPerOperation: number
+  readonly p50Us: number
+  readonly p99Us: number
+}
+
+/** Medians over the rounds. `ratio` is platterd to tgtd, of each round's two neighbours. */
+export interface Result {
+  readonly workload: Workload
+  readonly ratio: Spread
+  readonly servers: readonly ServerFigures[]
+}
+
+const columns = [
+  ['workload', -22],
+  ['tgtd op/s', 10],
+  ['platterd', 10],
+  ['ratio', 7],
+  ['(min..max)', 14],
+  ['bar', 6],
+  ['', 6],
+  ['CPU us/op', 10],
+  ['platterd', 9],
+  ['p99 us', 8],
+  ['platterd', 9],
+] as const
+
+export const heading = row(columns.map(([title]) => title))
+
+export function formatRow({ workload, ratio, servers }: Result): string {
+  const [tgtd, platterd] = servers
+  return row([
+    workload.name,
+    (tgtd?.operationsPerSecond ?? 0).toFixed(0),
+    (platterd?.operationsPerSecond ?? 0).toFixed(0),
+    ratio.median.toFixed(2),
+    `(${ratio.minimum.toFixed(2)}..${ratio.maximum.toFixed(2)})`,
+    workload.bar.toFixed(2),
+    ratio.median >= workload.bar ? 'met' : 'below',
+    (tgtd?.cpuUsPerOperation ?? 0).toFixed(1),
+    (platterd?.cpuUsPerOperation ?? 0).toFixed(1),
+    (tgtd?.p99Us ?? 0).toFixed(0),
+    (platterd?.p99Us ?? 0).toFixed(0),
+  ])
+}
+
+function row(cells: readonly string[]): string {
+  return columns
+    .map(([, width], index) => {
+      const cell = cells[index] ?? ''
+      return width < 0 ? cell.padEnd(-width) : cell.padStart(width)
+    })
+    .join('')
+}

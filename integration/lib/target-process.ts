@@ -1,0 +1,131 @@
+/** platterd as its users run it: a process of its own, with its command line. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { temporaryDirectory } from './cleanup.ts'
+import { BackgroundProcess, type Outcome, run } from './command.ts'
+import { accepts, freePort } from './port.ts'
+
+/** The start script of an installed package, wherever this file has been compiled to. */
+function executable(packageName: string, script: string): string {
+  return fileURLToPath(new URL(`../bin/${script}`, import.meta.resolve(packageName)))
+}
+
+export const platterdScript = executable('@platter/target', 'platterd.js')
+export const platterScript = executable('@platter/initiator', 'platter.js')
+
+export interface PartitionRequest {
+  /** Where the disk files are made; they are named disk-0, disk-1, … */
+  readonly directory: string
+  readonly disks: number
+  readonly diskSize: string
+  readonly chunk: string
+  readonly array: string
+  readonly partition: string
+  readonly size: string
+}
+
+/** What `platterd partition create --json` answers. */
+export interface PartitionInfo {
+  readonly array: string
+  readonly name: string
+  readonly id: string
+  readonly sizeBytes: number
+  readonly lun: number | null
+}
+
+/** A server that can be stopped, killed and started again on the same state and port. */
+export class TargetProcess {
+  readonly stateDirectory: string
+  readonly port: number
+  #process: BackgroundProcess | undefined
+
+  private constructor(stateDirectory: string, port: number) {
+    this.stateDirectory = stateDirectory
+    this.port = port
+  }
+
+  /** Starts a server with an empty state of its own on a free port of the loopback interface. */
+  static async start(stateDirectory: string = temporaryDirectory()): Promise<TargetProcess> {
+    const target = new TargetProcess(stateDirectory, await freePort())
+    await target.serve()
+    return target
+  }
+
+  /** Runs `platterd serve` and waits until it accepts connections and commands. */
+  async serve(): Promise<void> {
+    const portal = ['--portal', this.portal]
+    const parameters = [platterdScript, 'serve', '--state', this.stateDirectory, ...portal]
+    this.#process = new BackgroundProcess(process.execPath, parameters)
+    await this.#process.untilReady(() => accepts(this.port))
+    await this.#process.untilReady(async () => (await this.try('status')).status === 0)
+  }
+
+  get portal(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get pid(): number {
+    return this.#running.pid
+  }
+
+  get running(): boolean {
+    return this.#process?.running === true
+  }
+
+  /** What the server has printed since it was last started. */
+  get log(): string {
+    return this.#process?.log ?? ''
+  }
+
+  get #running(): BackgroundProcess {
+    if (this.#process === undefined) throw new Error('the server has not been started')
+    return this.#process
+  }
+
+  /** Asks the server to stop, and waits; answers with its exit status. */
+  stop(): Promise<number | null> {
+    return this.#running.end('SIGTERM')
+  }
+
+  /** Ends the server as a crash would. */
+  async kill(): Promise<void> {
+    await this.#running.end('SIGKILL')
+  }
+
+  /** Runs one `platterd` command against this server, whatever comes of it. */
+  try(...parameters: string[]): Promise<Outcome> {
+    const state = ['--state', this.stateDirectory]
+    return run(process.execPath, [platterdScript, ...parameters, ...state])
+  }
+
+  /** Runs one `platterd` command with --json and answers with what it printed. */
+  async command<T>(...parameters: string[]): Promise<T> {
+    const { status, stdout, stderr } = await this.try(...parameters, '--json')
+    if (status === 0) return JSON.parse(stdout === '' ? 'null' : stdout) as T
+    throw new Error(`platterd ${parameters.join(' ')} exited with ${status}: ${stdout}${stderr}`)
+  }
+
+  /** Makes disk files, a RAID-0 array over them and one partition, and answers with the partition. */
+  async createPartition(wanted: PartitionRequest): Promise<PartitionInfo> {
+    const disks: string[] = []
+    for (let index = 0; index < wanted.disks; index++) {
+      const path = join(wanted.directory, `disk-${index}`)
+      await this.command('disk', 'create', path, '--size', wanted.diskSize)
+      disks.push(path)
+    }
+    const level = ['--level', 'raid0', '--chunk', wanted.chunk]
+    await this.command('array', 'create', wanted.array, ...level, ...disks)
+    const name = `${wanted.array}/${wanted.partition}`
+    return this.command<PartitionInfo>('partition', 'create', name, '--size', wanted.size)
+  }
+
+  /** The server's iSCSI name. */
+  async targetName(): Promise<string> {
+    return (await this.command<{ targetName: string }>('status')).targetName
+  }
+
+  /** iscsi:// URL of a LUN of this server. */
+  async url(lun: number): Promise<string> {
+    return `iscsi://${this.portal}/${await this.targetName()}/${lun}`
+  }
+}

@@ -1,0 +1,11 @@
+/** Public names of the SCSI codecs: `@platter/protocol/scsi`. */
+export * from './capacity.ts'
+export * from './cdb.ts'
+export * from './inquiry.ts'
+export * from './lun.ts'
+export * from './mode-page.ts'
+export * from './opcode.ts'
+export * from './report-opcodes.ts'
+export * from './sense.ts'
+export * from './status.ts'
+export * from './vpd.ts'

@@ -1,0 +1,49 @@
+/** Every command the device server knows, and how to find one. */
+import type { Command } from './command.ts'
+import { inquiryCommand } from './commands/inquiry.ts'
+import { modeSenseCommands } from './commands/mode-sense.ts'
+import { readCommands } from './commands/read.ts'
+import { readCapacityCommands } from './commands/read-capacity.ts'
+import { reportLunsCommand } from './commands/report-luns.ts'
+import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
+import { requestSenseCommand } from './commands/request-sense.ts'
+import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
+import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
+import { writeCommands } from './commands/write.ts'
+
+const others: readonly Command[] = [
+  testUnitReadyCommand,
+  requestSenseCommand,
+  inquiryCommand,
+  reportLunsCommand,
+  ...readCapacityCommands,
+  ...modeSenseCommands,
+  ...readCommands,
+  ...writeCommands,
+  ...synchronizeCacheCommands,
+]
+
+export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]
+
+/** Commands without service actions by operation code. */
+const byOpcode: (Command | undefined)[] = new Array(256).fill(undefined)
+/** The others by operation code and service action. */
+const byServiceAction = new Map<number, Command>()
+
+const SERVICE_ACTION_MASK = 0x1f
+const serviceActionKey = (opcode: number, serviceAction: number): number =>
+  (opcode << 5) | serviceAction
+
+for (const command of commands) {
+  if (command.serviceAction === undefined) byOpcode[command.opcode] = command
+  else byServiceAction.set(serviceActionKey(command.opcode, command.serviceAction), command)
+}
+
+/** The command at `cdb[position]`; undefined if it is not supported. */
+export function findCommand(cdb: Buffer, position: number): Command | undefined {
+  const opcode = cdb.readUInt8(position)
+  const command = byOpcode[opcode]
+  if (command !== undefined) return command
+  const serviceAction = cdb.readUInt8(position + 1) & SERVICE_ACTION_MASK
+  return byServiceAction.get(serviceActionKey(opcode, serviceAction))
+}

@@ -1,0 +1,56 @@
+/** SYNCHRONIZE CACHE(10) and (16): SBC-3 sections 5.25 and 5.26. */
+import {
+  Opcode,
+  readLba10,
+  readLba16,
+  readTransferLength10,
+  readTransferLength16,
+  Status,
+} from '@platter/protocol/scsi'
+import type { VolumeError } from '../../volume/volume.ts'
+import { checkRange } from '../block-range.ts'
+import type { Command } from '../command.ts'
+import { CONTROL_USAGE, flushThen } from '../command.ts'
+import type { LogicalUnit } from '../logical-unit.ts'
+import type { ScsiTask } from '../scsi-task.ts'
+import { failWithVolumeError } from '../volume-failure.ts'
+
+function synchronizeCache10(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  synchronize(task, unit, readLba10(cdb, cdbPosition), readTransferLength10(cdb, cdbPosition))
+}
+
+function synchronizeCache16(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  synchronize(task, unit, readLba16(cdb, cdbPosition), readTransferLength16(cdb, cdbPosition))
+}
+
+/**
+ * Flushes the whole unit, whatever the range: a disk has no way to flush a part. IMMED is not
+ * looked at: to answer after the flush is allowed with it as well, and then GOOD always means it.
+ */
+function synchronize(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: number): void {
+  if (checkRange(task, unit, lba, blockCount)) flushThen(task, unit, synchronized)
+}
+
+function synchronized(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) task.finish(Status.Good)
+  else failWithVolumeError(task, error)
+}
+
+export const synchronizeCacheCommands: readonly Command[] = [
+  {
+    name: 'SYNCHRONIZE CACHE(10)',
+    opcode: Opcode.SynchronizeCache10,
+    // biome-ignore format: a CDB is one line
+    usage: Uint8Array.of(Opcode.SynchronizeCache10, 0, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    execute: synchronizeCache10,
+  },
+  {
+    name: 'SYNCHRONIZE CACHE(16)',
+    opcode: Opcode.SynchronizeCache16,
+    // biome-ignore format: a CDB is one line
+    usage: Uint8Array.of(Opcode.SynchronizeCache16, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    execute: synchronizeCache16,
+  },
+]

@@ -1,0 +1,110 @@
+/** WRITE(6), (10), (12) and (16): SBC-3 sections 5.37 to 5.41. */
+import {
+  invalidFieldInCdb,
+  Opcode,
+  readLba6,
+  readLba10,
+  readLba12,
+  readLba16,
+  readTransferLength6,
+  readTransferLength10,
+  readTransferLength12,
+  readTransferLength16,
+  Status,
+  TransferFlag,
+  writeProtected,
+} from '@platter/protocol/scsi'
+import type { VolumeError } from '../../volume/volume.ts'
+import { checkTransfer } from '../block-range.ts'
+import type { Command } from '../command.ts'
+import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
+import type { LogicalUnit } from '../logical-unit.ts'
+import type { ScsiTask } from '../scsi-task.ts'
+import { failWithVolumeError } from '../volume-failure.ts'
+
+function write6(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  write(task, unit, readLba6(cdb, cdbPosition), readTransferLength6(cdb, cdbPosition), 0)
+}
+
+function write10(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  const flags = cdb.readUInt8(cdbPosition + 1)
+  write(task, unit, readLba10(cdb, cdbPosition), readTransferLength10(cdb, cdbPosition), flags)
+}
+
+function write12(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  const flags = cdb.readUInt8(cdbPosition + 1)
+  write(task, unit, readLba12(cdb, cdbPosition), readTransferLength12(cdb, cdbPosition), flags)
+}
+
+function write16(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  const flags = cdb.readUInt8(cdbPosition + 1)
+  write(task, unit, readLba16(cdb, cdbPosition), readTransferLength16(cdb, cdbPosition), flags)
+}
+
+function write(
+  task: ScsiTask,
+  unit: LogicalUnit,
+  lba: number,
+  blockCount: number,
+  flags: number,
+): void {
+  if ((flags & TransferFlag.Protect) !== 0) {
+    fail(task, invalidFieldInCdb(1, 7))
+    return
+  }
+  if (!checkTransfer(task, unit, lba, blockCount)) return
+  if (unit.writeProtected) {
+    fail(task, writeProtected)
+  } else if (blockCount === 0) {
+    task.finish(Status.Good)
+  } else {
+    task.next = (flags & TransferFlag.Fua) === 0 ? finishWritten : flushWritten
+    task.receiveExtent(unit.volume, lba * unit.blockSizeBytes, blockCount * unit.blockSizeBytes)
+  }
+}
+
+function finishWritten(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) task.finish(Status.Good)
+  else failWithVolumeError(task, error)
+}
+
+/** FUA: the blocks are on the disks before GOOD. */
+function flushWritten(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) flushThen(task, task.unit as LogicalUnit, finishWritten)
+  else failWithVolumeError(task, error)
+}
+
+const FLAGS = TransferFlag.Protect | TransferFlag.Dpo | TransferFlag.Fua
+
+export const writeCommands: readonly Command[] = [
+  {
+    name: 'WRITE(6)',
+    opcode: Opcode.Write6,
+    usage: Uint8Array.of(Opcode.Write6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
+    execute: write6,
+  },
+  {
+    name: 'WRITE(10)',
+    opcode: Opcode.Write10,
+    usage: Uint8Array.of(Opcode.Write10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    execute: write10,
+  },
+  {
+    name: 'WRITE(12)',
+    opcode: Opcode.Write12,
+    // biome-ignore format: a CDB is one line
+    usage: Uint8Array.of(Opcode.Write12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    execute: write12,
+  },
+  {
+    name: 'WRITE(16)',
+    opcode: Opcode.Write16,
+    // biome-ignore format: a CDB is one line
+    usage: Uint8Array.of(Opcode.Write16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    execute: write16,
+  },
+]

@@ -1,0 +1,139 @@
+/**
+ * The SCSI target device: finds the logical unit and the command of each task, and tells every nexus
+ * what happened to its units. What the commands do is in commands/.
+ */
+import {
+  capacityChangedUnitAttention,
+  decodeLun,
+  invalidFieldInCdb,
+  invalidOpcode,
+  LUN_MAX,
+  logicalUnitNotSupported,
+  resetUnitAttention,
+} from '@platter/protocol/scsi'
+import type { Command } from './command.ts'
+import { fail } from './command.ts'
+import { findCommand } from './command-table.ts'
+import type { LogicalUnit } from './logical-unit.ts'
+import { ScsiNexus, type UnitsByLun } from './nexus.ts'
+import type { Nexus, ScsiTask, TaskExecutor, TaskManagementOutcome } from './scsi-task.ts'
+
+/**
+ * Which units an initiator port sees; asked once for each nexus. The map is kept and may change
+ * later: `DeviceServer.unitsChanged` says so.
+ */
+export type LunMap = (initiatorPort: string) => UnitsByLun
+
+const NACA = 0x04
+
+export class DeviceServer implements TaskExecutor {
+  readonly dataOutMaxBytes = 64 * 1024
+  readonly #units = new Map<number, LogicalUnit>()
+  readonly #nexuses = new Set<ScsiNexus>()
+  readonly #lunMap: LunMap
+
+  /** Without a `lunMap` every initiator port sees all that `addUnit` added. */
+  constructor(lunMap?: LunMap) {
+    this.#lunMap = lunMap ?? (() => this.#units)
+  }
+
+  /** Shows `unit` at `lun` to all who have no map of their own. Throws when the LUN is taken. */
+  addUnit(lun: number, unit: LogicalUnit): void {
+    if (!Number.isInteger(lun) || lun < 0 || lun > LUN_MAX) {
+      throw new RangeError(`LUN must be 0 to ${LUN_MAX}, got ${lun}`)
+    }
+    const holder = this.#units.get(lun)
+    if (holder) throw new Error(`LUN ${lun} is taken by ${holder.name}`)
+    this.#units.set(lun, unit)
+    this.unitsChanged(this.#units)
+  }
+
+  /** Takes the unit at `lun` away; its tasks in flight go on. False if there was none. */
+  removeUnit(lun: number): boolean {
+    const removed = this.#units.delete(lun)
+    if (removed) this.unitsChanged(this.#units)
+    return removed
+  }
+
+  /** The map that `LunMap` gave for some initiator ports has other units now: their nexuses are told. */
+  unitsChanged(units: UnitsByLun): void {
+    for (const nexus of this.#nexuses) {
+      if (nexus.units === units) nexus.unitsChanged()
+    }
+  }
+
+  /** The volume of `unit` has grown: takes its new size over, and tells every nexus. */
+  capacityChanged(unit: LogicalUnit): void {
+    unit.refreshCapacity()
+    for (const nexus of this.#nexuses) nexus.raise(unit, capacityChangedUnitAttention)
+  }
+
+  openNexus(initiatorPort: string): Nexus {
+    const nexus = new ScsiNexus(initiatorPort, this.#lunMap(initiatorPort))
+    this.#nexuses.add(nexus)
+    return nexus
+  }
+
+  closeNexus(nexus: Nexus): void {
+    this.#nexuses.delete(nexus as ScsiNexus)
+  }
+
+  execute(task: ScsiTask): void {
+    const nexus = task.nexus as ScsiNexus
+    const unit = nexus.units.get(decodeLun(task.lunBuffer, task.lunPosition))
+    const command = findCommand(task.cdb, task.cdbPosition)
+    if (unit === undefined) {
+      executeWithoutUnit(task, command, nexus)
+      return
+    }
+    task.unit = unit
+    if (nexus.hasAttention(unit) && command?.passesUnitAttention !== true) {
+      const attention = nexus.takeAttention(unit)
+      if (attention) {
+        fail(task, attention)
+        return
+      }
+    }
+    if (command === undefined) fail(task, invalidOpcode)
+    else if (hasNaca(task, command)) failNaca(task, command)
+    else command.execute(task, unit, nexus)
+  }
+
+  aborted(task: ScsiTask): void {
+    // Commands keep nothing outside the task, and a Volume's answer to it ends at `awaitIo`.
+    task.state = null
+    task.unit = null
+  }
+
+  resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
+    const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
+    if (unit === undefined) return 'lun-does-not-exist'
+    for (const other of this.#nexuses) {
+      if (other !== nexus) other.raise(unit, resetUnitAttention)
+    }
+    return 'complete'
+  }
+
+  resetTarget(nexus: Nexus): TaskManagementOutcome {
+    for (const other of this.#nexuses) {
+      if (other === nexus) continue
+      for (const unit of other.units.values()) other.raise(unit, resetUnitAttention)
+    }
+    return 'complete'
+  }
+}
+
+function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus: ScsiNexus): void {
+  if (command?.executeWithoutUnit === undefined) fail(task, logicalUnitNotSupported)
+  else if (hasNaca(task, command)) failNaca(task, command)
+  else command.executeWithoutUnit(task, nexus)
+}
+
+/** NACA asks for auto contingent allegiance, which is not supported (SAM-5 section 5.2). */
+function hasNaca(task: ScsiTask, command: Command): boolean {
+  return (task.cdb.readUInt8(task.cdbPosition + command.usage.length - 1) & NACA) !== 0
+}
+
+function failNaca(task: ScsiTask, command: Command): void {
+  fail(task, invalidFieldInCdb(command.usage.length - 1, 2))
+}

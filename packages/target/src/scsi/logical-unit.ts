@@ -1,0 +1,86 @@
+/** One logical unit: a Volume with an identity and limits. It holds no state of any nexus. */
+import { RotationRate } from '@platter/protocol/scsi'
+import type { Volume } from '../volume/volume.ts'
+
+/** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
+const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+export interface LogicalUnitOptions {
+  readonly volume: Volume
+  /** The partition's UUID in lower case with hyphens; every identifier of the unit comes from it. */
+  readonly uuid: string
+  /** The partition's name, at most 255 bytes of UTF-8; for people, not for identification. */
+  readonly name: string
+  /** Logical block size; a multiple of the volume's. */
+  readonly blockSizeBytes?: number
+  /** 2^n logical blocks make a physical block. */
+  readonly physicalBlockExponent?: number
+  /** What transfers are best made a multiple of, such as an array's chunk. */
+  readonly optimalTransferGranularityBytes?: number
+  /** The length of the best transfer, such as an array's stripe. */
+  readonly optimalTransferBytes?: number
+  /** Revolutions per minute, or a RotationRate. */
+  readonly rotationRate?: number
+  readonly writeProtected?: boolean
+}
+
+export class LogicalUnit {
+  readonly volume: Volume
+  readonly uuid: string
+  readonly name: string
+  readonly blockSizeBytes: number
+  readonly physicalBlockExponent: number
+  readonly optimalTransferGranularityBlocks: number
+  readonly optimalTransferBlocks: number
+  readonly transferBlocksMax: number
+  readonly rotationRate: number
+  readonly writeProtected: boolean
+  #capacityBlocks = 0
+
+  /** Throws a RangeError when the volume cannot hold blocks of that size, or the UUID is none. */
+  constructor(options: LogicalUnitOptions) {
+    this.volume = options.volume
+    this.uuid = options.uuid
+    this.name = options.name
+    this.blockSizeBytes = options.blockSizeBytes ?? 512
+    this.physicalBlockExponent = options.physicalBlockExponent ?? 0
+    this.rotationRate = options.rotationRate ?? RotationRate.NonRotating
+    this.writeProtected = options.writeProtected ?? false
+    if (this.blockSizeBytes % this.volume.blockSizeBytes !== 0) {
+      throw new RangeError(
+        `${this.volume.name}: got logical blocks of ${this.blockSizeBytes} bytes, want a multiple of ${this.volume.blockSizeBytes}`,
+      )
+    }
+    if (!UUID.test(this.uuid)) throw new RangeError(`${this.volume.name}: got UUID ${this.uuid}`)
+    this.transferBlocksMax = TRANSFER_MAX_BYTES / this.blockSizeBytes
+    this.optimalTransferBlocks = Math.min(
+      this.transferBlocksMax,
+      this.#blocks(options.optimalTransferBytes),
+    )
+    this.optimalTransferGranularityBlocks = Math.min(
+      0xffff,
+      this.#blocks(options.optimalTransferGranularityBytes),
+    )
+    this.refreshCapacity()
+  }
+
+  /** The number of blocks, as last told to the hosts: one more than the last LBA. */
+  get capacityBlocks(): number {
+    return this.#capacityBlocks
+  }
+
+  /** Takes over the volume's size after it has grown. */
+  refreshCapacity(): void {
+    this.#capacityBlocks = Math.floor(this.volume.sizeBytes / this.blockSizeBytes)
+    if (this.#capacityBlocks < 1) {
+      throw new RangeError(
+        `${this.volume.name}: got ${this.volume.sizeBytes} bytes, want a block of ${this.blockSizeBytes} at least`,
+      )
+    }
+  }
+
+  #blocks(bytes: number | undefined): number {
+    return Math.floor((bytes ?? 0) / this.blockSizeBytes)
+  }
+}

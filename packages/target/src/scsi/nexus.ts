@@ -1,0 +1,68 @@
+/** One I_T nexus as the device server keeps it: which units it sees, and what it has to be told. */
+import type { Sense } from '@platter/protocol/scsi'
+import { lunsChangedUnitAttention, powerOnUnitAttention } from '@platter/protocol/scsi'
+import type { LogicalUnit } from './logical-unit.ts'
+import type { Nexus } from './scsi-task.ts'
+
+/** Logical units by LUN, as one initiator port sees them. */
+export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
+
+export class ScsiNexus implements Nexus {
+  readonly initiatorPort: string
+  readonly units: UnitsByLun
+  /** Unit attention conditions by unit, oldest first, none twice: so their number is bounded. */
+  readonly #attentions = new Map<LogicalUnit, Sense[]>()
+  /** Units whose power on this nexus has been told of, or will be. */
+  readonly #known = new Set<LogicalUnit>()
+
+  constructor(initiatorPort: string, units: UnitsByLun) {
+    this.initiatorPort = initiatorPort
+    this.units = units
+    this.unitsChanged()
+  }
+
+  /** Whether any unit attention is pending for `unit`; false at once in the usual case of none at all. */
+  hasAttention(unit: LogicalUnit): boolean {
+    return this.#attentions.size !== 0 && this.#attentions.has(unit)
+  }
+
+  /** Establishes a unit attention condition, unless the same is pending or the unit is not seen here. */
+  raise(unit: LogicalUnit, attention: Sense): void {
+    if (!this.#known.has(unit)) return
+    const pending = this.#attentions.get(unit)
+    if (pending === undefined) this.#attentions.set(unit, [attention])
+    else if (!pending.includes(attention)) pending.push(attention)
+  }
+
+  /** The oldest condition of `unit`, which is cleared by being reported. */
+  takeAttention(unit: LogicalUnit): Sense | undefined {
+    const pending = this.#attentions.get(unit)
+    const attention = pending?.shift()
+    if (pending?.length === 0) this.#attentions.delete(unit)
+    return attention
+  }
+
+  /** Clears one kind of condition for every unit. */
+  clearAttention(attention: Sense): void {
+    for (const [unit, pending] of this.#attentions) {
+      const rest = pending.filter((other) => other !== attention)
+      if (rest.length === 0) this.#attentions.delete(unit)
+      else this.#attentions.set(unit, rest)
+    }
+  }
+
+  /** `units` holds others than before: new ones report power on, the rest that the list has changed. */
+  unitsChanged(): void {
+    const visible = new Set(this.units.values())
+    for (const unit of this.#known) {
+      if (visible.has(unit)) continue
+      this.#known.delete(unit)
+      this.#attentions.delete(unit)
+    }
+    const before = new Set(this.#known)
+    for (const unit of visible) {
+      this.#known.add(unit)
+      this.raise(unit, before.has(unit) ? lunsChangedUnitAttention : powerOnUnitAttention)
+    }
+  }
+}

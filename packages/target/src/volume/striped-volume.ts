@@ -1,7 +1,7 @@
 /** RAID 0: chunks dealt out to the members in turn. */
 import { type FanIn, FanInPool } from './fan-in.ts'
 import { assertRange } from './range.ts'
-import { memberRange, StripeCursor } from './stripe.ts'
+import { memberRange, StripeCursor, type StripeGeometry } from './stripe.ts'
 import type { IoCompletion, Volume } from './volume.ts'
 
 /** What is to be striped. The chunk size is a power of two of at least the members' block size. */
@@ -9,10 +9,14 @@ export interface StripedVolumeOptions {
   readonly name: string
   readonly members: readonly Volume[]
   readonly chunkSizeBytes: number
+  /** Where the array's bytes begin on each member; 0 if not given. A multiple of the block size. */
+  readonly memberOffset?: number
+  /** How many bytes of each member are used; what the smallest has if not given. */
+  readonly memberSizeBytes?: number
 }
 
 /**
- * Its size is whole chunks of the smallest member, times the number of members. It owns its members:
+ * Its size is whole chunks of what is used of a member, times the number of members. It owns its members:
  * closing it closes them.
  */
 export class StripedVolume implements Volume {
@@ -20,11 +24,13 @@ export class StripedVolume implements Volume {
   readonly sizeBytes: number
   readonly blockSizeBytes: number
   readonly #members: readonly Volume[]
-  readonly #chunkSizeBytes: number
+  readonly #memberOffset: number
+  readonly #geometry: StripeGeometry
   readonly #cursor: StripeCursor
   readonly #fanIns = new FanInPool()
 
-  constructor({ name, members, chunkSizeBytes }: StripedVolumeOptions) {
+  constructor(options: StripedVolumeOptions) {
+    const { name, members, chunkSizeBytes, memberOffset = 0 } = options
     const blockSizeBytes = Math.max(...members.map((member) => member.blockSizeBytes))
     const powerOfTwo = (chunkSizeBytes & (chunkSizeBytes - 1)) === 0
     if (!Number.isInteger(chunkSizeBytes) || !powerOfTwo || chunkSizeBytes < blockSizeBytes) {
@@ -32,13 +38,16 @@ export class StripedVolume implements Volume {
         `chunk size ${chunkSizeBytes} of ${name} is not a power of two of at least ${blockSizeBytes} bytes`,
       )
     }
-    const smallest = Math.min(...members.map((member) => member.sizeBytes))
+    const smallest = Math.min(...members.map((member) => member.sizeBytes)) - memberOffset
+    const used = options.memberSizeBytes ?? smallest
+    if (used > smallest) throw new RangeError(`${used} bytes of each member of ${name} exceed it`)
     this.name = name
-    this.sizeBytes = (smallest - (smallest % chunkSizeBytes)) * members.length
+    this.sizeBytes = (used - (used % chunkSizeBytes)) * members.length
     this.blockSizeBytes = blockSizeBytes
     this.#members = members
-    this.#chunkSizeBytes = chunkSizeBytes
-    this.#cursor = new StripeCursor({ memberCount: members.length, chunkSizeBytes })
+    this.#geometry = { memberCount: members.length, chunkSizeBytes }
+    this.#memberOffset = memberOffset
+    this.#cursor = new StripeCursor(this.#geometry)
   }
 
   readNow(offset: number, into: Buffer, position: number, length: number): boolean {
@@ -46,8 +55,9 @@ export class StripedVolume implements Volume {
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const member = this.#members[cursor.member]!
+      const memberOffset = this.#memberOffset + cursor.memberOffset
       const at = position + cursor.position
-      if (!member.readNow(cursor.memberOffset, into, at, cursor.length)) return false
+      if (!member.readNow(memberOffset, into, at, cursor.length)) return false
     }
     return true
   }
@@ -57,8 +67,9 @@ export class StripedVolume implements Volume {
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const member = this.#members[cursor.member]!
+      const memberOffset = this.#memberOffset + cursor.memberOffset
       const at = position + cursor.position
-      if (!member.writeNow(cursor.memberOffset, from, at, cursor.length)) return false
+      if (!member.writeNow(memberOffset, from, at, cursor.length)) return false
     }
     return true
   }
@@ -75,7 +86,8 @@ export class StripedVolume implements Volume {
     const whole = this.#join(offset, length, completion)
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const member = this.#members[cursor.member]!
-      member.read(cursor.memberOffset, into, position + cursor.position, cursor.length, whole)
+      const memberOffset = this.#memberOffset + cursor.memberOffset
+      member.read(memberOffset, into, position + cursor.position, cursor.length, whole)
     }
   }
 
@@ -91,7 +103,8 @@ export class StripedVolume implements Volume {
     const whole = this.#join(offset, length, completion)
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const member = this.#members[cursor.member]!
-      member.write(cursor.memberOffset, from, position + cursor.position, cursor.length, whole)
+      const memberOffset = this.#memberOffset + cursor.memberOffset
+      member.write(memberOffset, from, position + cursor.position, cursor.length, whole)
     }
   }
 
@@ -102,11 +115,10 @@ export class StripedVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     assertRange(this, offset, length)
-    const geometry = { memberCount: this.#members.length, chunkSizeBytes: this.#chunkSizeBytes }
     const whole = this.#fanIns.start(this.#members.length, completion)
     for (const [index, member] of this.#members.entries()) {
-      const range = memberRange(geometry, index, offset, length)
-      member.discard(range.memberOffset, range.length, whole)
+      const range = memberRange(this.#geometry, index, offset, length)
+      member.discard(this.#memberOffset + range.memberOffset, range.length, whole)
     }
   }
 

@@ -1,0 +1,148 @@
+/** One partition as a Volume: extents of an array, one after the other. */
+import { type ByteExtent, ExtentCursor } from './extent.ts'
+import { FanInPool } from './fan-in.ts'
+import { assertRange } from './range.ts'
+import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
+
+const NO_BYTES = Buffer.alloc(0)
+
+export interface PartitionVolumeOptions {
+  readonly name: string
+  readonly array: Volume
+  readonly extents: readonly ByteExtent[]
+  /** At most what the extents hold. */
+  readonly sizeBytes: number
+  readonly blockSizeBytes: number
+  /** Called once, when it has been closed. */
+  readonly onClosed?: () => void
+}
+
+/** Closing it leaves the array open, and waits for the partition's own operations only. */
+export class PartitionVolume implements Volume {
+  readonly blockSizeBytes: number
+  readonly #array: Volume
+  readonly #fanIns = new FanInPool()
+  readonly #onClosed: (() => void) | undefined
+  #name: string
+  #cursor: ExtentCursor
+  #sizeBytes: number
+  #closed = false
+
+  constructor(options: PartitionVolumeOptions) {
+    this.#name = options.name
+    this.#array = options.array
+    this.#cursor = new ExtentCursor(options.extents)
+    this.#sizeBytes = options.sizeBytes
+    this.blockSizeBytes = options.blockSizeBytes
+    this.#onClosed = options.onClosed
+  }
+
+  get name(): string {
+    return this.#name
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  rename(name: string): void {
+    this.#name = name
+  }
+
+  /** Takes more extents into use: those there were, at least as long, and perhaps further ones. */
+  grow(extents: readonly ByteExtent[], sizeBytes: number): void {
+    this.#cursor = new ExtentCursor(extents)
+    this.#sizeBytes = sizeBytes
+  }
+
+  readNow(offset: number, into: Buffer, position: number, length: number): boolean {
+    assertRange(this, offset, length)
+    if (this.#closed) return false
+    const cursor = this.#cursor
+    for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
+      const at = position + cursor.position
+      if (!this.#array.readNow(cursor.below, into, at, cursor.length)) return false
+    }
+    return true
+  }
+
+  writeNow(offset: number, from: Buffer, position: number, length: number): boolean {
+    assertRange(this, offset, length)
+    if (this.#closed) return false
+    const cursor = this.#cursor
+    for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
+      const at = position + cursor.position
+      if (!this.#array.writeNow(cursor.below, from, at, cursor.length)) return false
+    }
+    return true
+  }
+
+  read(
+    offset: number,
+    into: Buffer,
+    position: number,
+    length: number,
+    completion: IoCompletion,
+  ): void {
+    this.#transfer('read', offset, into, position, length, completion)
+  }
+
+  write(
+    offset: number,
+    from: Buffer,
+    position: number,
+    length: number,
+    completion: IoCompletion,
+  ): void {
+    this.#transfer('write', offset, from, position, length, completion)
+  }
+
+  discard(offset: number, length: number, completion: IoCompletion): void {
+    this.#transfer('discard', offset, NO_BYTES, 0, length, completion)
+  }
+
+  flush(completion: IoCompletion): void {
+    if (this.#closed) this.#refuse('flush', 0, completion)
+    else this.#array.flush(this.#fanIns.start(1, completion))
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#fanIns.idle()
+    this.#onClosed?.()
+  }
+
+  #transfer(
+    op: 'read' | 'write' | 'discard',
+    offset: number,
+    buffer: Buffer,
+    position: number,
+    length: number,
+    completion: IoCompletion,
+  ): void {
+    assertRange(this, offset, length)
+    if (this.#closed) {
+      this.#refuse(op, offset, completion)
+      return
+    }
+    const cursor = this.#cursor
+    // A range without bytes is one piece without bytes: the array reports it.
+    const pieces = Math.max(cursor.countPieces(offset, length), 1)
+    const whole = this.#fanIns.start(pieces, completion)
+    cursor.seek(offset, length)
+    do {
+      const { below, length: count } = cursor
+      const at = position + cursor.position
+      if (op === 'read') this.#array.read(below, buffer, at, count, whole)
+      else if (op === 'write') this.#array.write(below, buffer, at, count, whole)
+      else this.#array.discard(below, count, whole)
+      cursor.next()
+    } while (cursor.length > 0)
+  }
+
+  #refuse(op: VolumeError['op'], offset: number, completion: IoCompletion): void {
+    const error = new VolumeError(op, this.name, offset, new Error('the partition is closed'))
+    process.nextTick(() => completion.ioCompleted(error))
+  }
+}

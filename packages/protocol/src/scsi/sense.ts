@@ -54,6 +54,8 @@ export const savingParametersNotSupported = senseOf(SenseKey.IllegalRequest, 0x3
 export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
 export const internalTargetFailure = senseOf(SenseKey.HardwareError, 0x4400)
+/** The initiator sent fewer bytes than the command needs. */
+export const dataPhaseError = senseOf(SenseKey.AbortedCommand, 0x4b00)
 export const powerOnUnitAttention = senseOf(SenseKey.UnitAttention, 0x2900)
 export const resetUnitAttention = senseOf(SenseKey.UnitAttention, 0x2903)
 export const capacityChangedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a09)

@@ -2,13 +2,16 @@
 import type { Command } from './command.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
+import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
+import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
+import { verifyCommands } from './commands/verify.ts'
 import { writeCommands } from './commands/write.ts'
 
 const others: readonly Command[] = [
@@ -21,6 +24,9 @@ const others: readonly Command[] = [
   ...readCommands,
   ...writeCommands,
   ...synchronizeCacheCommands,
+  ...verifyCommands,
+  startStopUnitCommand,
+  preventAllowCommand,
 ]
 
 export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]

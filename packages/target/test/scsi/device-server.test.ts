@@ -10,18 +10,17 @@ import {
   encodeReadCapacity16Cdb,
   encodeReportLunsCdb,
   encodeRequestSenseCdb,
-  formatSense,
   LUN_LENGTH,
   Opcode,
   Peripheral,
-  Status,
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { Nexus } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
-import { FakeTask, type FakeTaskOptions, type Outcome } from '../support/fake-task.ts'
+import { FakeTask, type Outcome } from '../support/fake-task.ts'
+import { cdbOf, run, verdict } from '../support/scsi-run.ts'
 
 const BLOCK = 512
 const CAPACITY = 4096
@@ -32,18 +31,6 @@ function makeUnit(index: number): LogicalUnit {
     uuid: `7b2d6f0a-5d0e-4c8f-9a11-00000000000${index}`,
     name: `p${index}`,
   })
-}
-
-function run(server: DeviceServer, options: FakeTaskOptions): Promise<Outcome> {
-  const task = new FakeTask(options)
-  server.execute(task)
-  return task.outcome
-}
-
-/** The outcome in one word: the status, or the sense codes. */
-function verdict(outcome: Outcome): string {
-  if (outcome.sense) return formatSense(decodeSense(outcome.sense)).replace(/^.* /, '')
-  return outcome.status === Status.Good ? 'GOOD' : `status ${outcome.status}`
 }
 
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
@@ -64,12 +51,6 @@ async function start(): Promise<{
 
 async function ready(server: DeviceServer, nexus: Nexus): Promise<void> {
   for (const lun of [0, 7]) await run(server, { nexus, lun, cdb: TEST_UNIT_READY })
-}
-
-function cdbOf(encode: (cdb: Buffer, position: number) => void): Buffer {
-  const cdb = Buffer.alloc(16)
-  encode(cdb, 0)
-  return cdb
 }
 
 const inquiryCdb = (allocationLength = 255): Buffer =>

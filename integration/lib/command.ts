@@ -108,6 +108,16 @@ export class BackgroundProcess {
     }
   }
 
+  /** Waits until the process has ended by itself; answers with its exit status. */
+  async untilEnded(timeoutMs = 20_000): Promise<number | null> {
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`${this.name} has not ended in ${timeoutMs} ms:\n${this.log}`)
+      setTimeout(() => reject(error), timeoutMs).unref()
+    })
+    await Promise.race([this.#exited, late])
+    return this.child.exitCode
+  }
+
   #kill(signal: NodeJS.Signals): void {
     if (this.running) this.child.kill(signal)
   }

@@ -71,11 +71,7 @@ export const Partition = Type.Object({
 export type Partition = Static<typeof Partition>
 
 /** One TCP connection of a session. */
-export const Connection = Type.Object({
-  cid: Size,
-  remote: Type.String(),
-  local: Type.String(),
-})
+export const Connection = Type.Object({ cid: Size })
 
 /** An iSCSI session (RFC 7143). */
 export const Session = Type.Object({

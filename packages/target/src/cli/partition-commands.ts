@@ -1,0 +1,72 @@
+/** `platterd partition …` */
+import { Command } from 'commander'
+import type { Partition } from '../admin/model.ts'
+import { formatSize } from '../size.ts'
+import {
+  ask,
+  type ClientFlags,
+  confirm,
+  partitionArgument,
+  show,
+  sizeArgument,
+  withClientFlags,
+} from './client-command.ts'
+import type { CliIo } from './io.ts'
+import { formatTable } from './table.ts'
+
+type SizeFlags = ClientFlags & { readonly size: number }
+type Key = ReturnType<typeof partitionArgument>
+
+export function partitionCommand(io: CliIo): Command {
+  const partition = new Command('partition').description(
+    'pieces of an array, served as disks to hosts',
+  )
+  withClientFlags(partition.command('create'))
+    .description('cut a partition from an array and serve it')
+    .argument('<array/name>', 'the array, and a name for the partition', partitionArgument)
+    .requiredOption('--size <size>', 'its size, such as 512M, 10G, 1T', sizeArgument)
+    .action(async (key: Key, { size, ...flags }: SizeFlags) => {
+      const made = await ask(io, flags, 'partition create', { ...key, sizeBytes: size })
+      show(io, flags, made, (it) => `partition ${describe(it)} created\n`)
+    })
+  withClientFlags(partition.command('list'))
+    .description('list the partitions and the LUN of each')
+    .action(async (flags: ClientFlags) => {
+      show(io, flags, await ask(io, flags, 'partition list', {}), formatPartitions)
+    })
+  withClientFlags(partition.command('grow'))
+    .description('make a partition larger, while it is in use')
+    .argument('<array/name>', 'the partition', partitionArgument)
+    .requiredOption('--size <size>', 'its new size', sizeArgument)
+    .action(async (key: Key, { size, ...flags }: SizeFlags) => {
+      const grown = await ask(io, flags, 'partition grow', { ...key, sizeBytes: size })
+      show(io, flags, grown, (it) => `partition ${describe(it)} grown\n`)
+    })
+  withClientFlags(partition.command('delete'))
+    .description('delete a partition and what is on it')
+    .argument('<array/name>', 'the partition', partitionArgument)
+    .option('--yes', 'do not ask')
+    .action(async (key: Key, { yes, ...flags }: ClientFlags & { yes?: boolean }) => {
+      const name = `${key.array}/${key.name}`
+      await confirm(io, yes, `Delete partition ${name} and everything on it?`)
+      const answer = await ask(io, flags, 'partition delete', key)
+      show(io, flags, answer, () => `partition ${name} deleted\n`)
+    })
+  return partition
+}
+
+function formatPartitions(partitions: readonly Partition[]): string {
+  const rows = partitions.map((it) => [
+    `${it.array}/${it.name}`,
+    it.lun === null ? '-' : String(it.lun),
+    formatSize(it.sizeBytes),
+    it.id,
+  ])
+  const titles = ['PARTITION', 'LUN', 'SIZE', 'ID']
+  return formatTable(titles, rows, 'no partitions; make one with: platterd partition create')
+}
+
+function describe(partition: Partition): string {
+  const lun = partition.lun === null ? 'no LUN' : `LUN ${partition.lun}`
+  return `${partition.array}/${partition.name}, ${formatSize(partition.sizeBytes)}, ${lun},`
+}

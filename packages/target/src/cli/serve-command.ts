@@ -1,0 +1,95 @@
+/** `platterd serve`: runs a target until it is told to stop. */
+import { Command, Option } from 'commander'
+import type { Partition, Status } from '../admin/model.ts'
+import { ConfigError, readServeConfig, type ServeConfig, type ServeFlags } from '../config.ts'
+import { createLog, logLevels } from '../log.ts'
+import { formatSize } from '../size.ts'
+import { CliFailure, type CliIo, ExitCode } from './io.ts'
+
+type Flags = ServeFlags & { readonly json?: boolean }
+
+/** Sessions get this long to end when the server stops; then it stops without them. */
+const stopTimeoutMs = 10_000
+
+export function serveCommand(io: CliIo): Command {
+  const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value]
+  return new Command('serve')
+    .description('serve partitions over iSCSI, and the admin API to the other commands')
+    .option('--state <dir>', 'state directory (default: $PLATTER_STATE or ~/.local/state/platter)')
+    .option(
+      '--portal <host:port>',
+      'listen here; may be repeated (default: 127.0.0.1:3260)',
+      collect,
+    )
+    .option('--target-name <iqn>', 'iSCSI name; kept in the state directory from then on')
+    .option('--socket <path>', 'admin socket (default: admin.sock in the state directory)')
+    .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
+    .option('--json-log', 'log JSON lines')
+    .option('--json', 'print what is served as one line of JSON once it is')
+    .option(
+      '--allow-unauthenticated',
+      'allow portals that are not loopback: any host may use any partition',
+    )
+    .action((flags: Flags) => serve(io, flags))
+}
+
+async function serve(io: CliIo, flags: Flags): Promise<void> {
+  const config = readConfig(io, flags)
+  const log = createLog({ level: config.logLevel, json: config.jsonLog, write: io.err })
+  // Only serving needs the whole server; the other commands start faster without.
+  const { createTarget } = await import('../target.ts')
+  const { serveAdmin } = await import('../admin/server.ts')
+  const stopRequested = io.stopRequested()
+  const target = await createTarget({ ...config, log })
+  try {
+    const admin = await serveAdmin({
+      target,
+      socketPath: config.socketPath,
+      onInternalError: (error) => log.error('admin request failed', { error: `${error.stack}` }),
+    })
+    try {
+      await target.start()
+      io.out(describeService(target.status(), target.listPartitions(), config, flags))
+      log.info('stopping', { signal: await stopRequested })
+    } finally {
+      await admin.close()
+    }
+  } finally {
+    await target.stop(stopTimeoutMs)
+  }
+}
+
+function readConfig(io: CliIo, flags: Flags): ServeConfig {
+  try {
+    return readServeConfig(flags, io.env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new CliFailure(ExitCode.Usage, 'invalid-flag', error.message)
+  }
+}
+
+function describeService(
+  status: Status,
+  partitions: readonly Partition[],
+  config: ServeConfig,
+  flags: Flags,
+): string {
+  const urls = partitions.map((it) => ({
+    ...it,
+    url: it.lun === null ? null : `iscsi://${status.portals[0]}/${status.targetName}/${it.lun}`,
+  }))
+  if (flags.json === true) {
+    return `${JSON.stringify({ ...status, socket: config.socketPath, partitions: urls })}\n`
+  }
+  const lines = [
+    `platterd ${status.version} serves ${status.targetName}`,
+    `  state      ${status.stateDirectory}`,
+    `  admin      ${config.socketPath}`,
+    ...status.portals.map((portal) => `  portal     ${portal}`),
+    ...urls.map(
+      (it) => `  partition  ${it.array}/${it.name}  ${formatSize(it.sizeBytes)}  ${it.url}`,
+    ),
+    ...status.problems.map((problem) => `  problem    ${problem}`),
+  ]
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,53 @@
+/** `platterd status` and `platterd session …` */
+import { Command } from 'commander'
+import type { Session, Status } from '../admin/model.ts'
+import { ask, type ClientFlags, show, withClientFlags } from './client-command.ts'
+import type { CliIo } from './io.ts'
+import { formatTable } from './table.ts'
+
+export function statusCommand(io: CliIo): Command {
+  return withClientFlags(new Command('status'))
+    .description('say what is served, where, and what needs attention')
+    .action(async (flags: ClientFlags) => {
+      show(io, flags, await ask(io, flags, 'status', {}), formatStatus)
+    })
+}
+
+export function sessionCommand(io: CliIo): Command {
+  const session = new Command('session').description('the hosts that are logged in')
+  withClientFlags(session.command('list'))
+    .description('list who is logged in, and over which connections')
+    .action(async (flags: ClientFlags) => {
+      show(io, flags, await ask(io, flags, 'session list', {}), formatSessions)
+    })
+  return session
+}
+
+function formatStatus(status: Status): string {
+  const lines = [
+    `platterd    ${status.version}, process ${status.pid}, up ${status.uptimeSeconds} s`,
+    `target      ${status.targetName}`,
+    `portals     ${status.portals.join(', ')}`,
+    `state       ${status.stateDirectory}`,
+    `disks       ${status.diskCount}`,
+    `arrays      ${status.arrayCount}`,
+    `partitions  ${status.partitionCount}`,
+    `sessions    ${status.sessionCount}`,
+    ...status.problems.map((problem) => `problem     ${problem}`),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function formatSessions(sessions: readonly Session[]): string {
+  const rows = sessions.flatMap((it) =>
+    it.connections.map((connection) => [
+      it.initiatorName,
+      it.type,
+      it.isid,
+      String(it.tsih),
+      String(connection.cid),
+    ]),
+  )
+  const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID']
+  return formatTable(titles, rows, 'nobody is logged in')
+}

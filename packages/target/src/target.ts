@@ -1,0 +1,240 @@
+/**
+ * The composition root: opens a state directory and builds the whole server from its parts. Nothing
+ * imports it but the command line and index.ts.
+ */
+import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
+import type { Session as SessionInfo, Status } from './admin/model.ts'
+import type { NewArray, PartitionKey, TargetFacade } from './admin/target-facade.ts'
+import { ChangeQueue } from './change-queue.ts'
+import { formatPortal, type PortalAddress } from './config.ts'
+import type { OpenDisk } from './disk-set.ts'
+import { makePrivateDirectory, type OnStep } from './durable-file.ts'
+import { Inventory, type PartitionServer, type ServedPartition } from './inventory.ts'
+import { type Log, silentLog } from './log.ts'
+import { IscsiServer } from './net/iscsi-server.ts'
+import { DeviceServer } from './scsi/device-server.ts'
+import { LogicalUnit } from './scsi/logical-unit.ts'
+import { defaultLimits, TargetNode } from './session/target-node.ts'
+import { StateStore } from './state.ts'
+import { lockStateDirectory } from './state-lock.ts'
+import { version } from './version.ts'
+import { DiskFile } from './volume/disk-file.ts'
+
+export interface TargetOptions {
+  /** Made with mode 0700 when it is not there. One target at a time may have it. */
+  readonly stateDirectory: string
+  /** Where `start` listens; port 0 takes a free one, which `status` tells. */
+  readonly portals: readonly PortalAddress[]
+  /** Replaces the iSCSI name that the state directory has, for good. */
+  readonly targetName?: string | undefined
+  readonly log?: Log
+  /** For tests: other disks than files. */
+  readonly openDisk?: OpenDisk
+  /** For fault tests: told after each durable step of a change; throwing stands for a crash there. */
+  readonly onStep?: OnStep
+}
+
+/** A running storage server, and everything that can be asked of it. */
+export interface Target extends TargetFacade {
+  /** Listens on the portals. Rejects with the system's error when one cannot be had. */
+  start(): Promise<void>
+  /**
+   * Takes no more changes and connections, lets those under way finish, ends the sessions, closes
+   * the disks. Rejects when sessions have not ended in `timeoutMs`; everything is released all the same.
+   */
+  stop(timeoutMs?: number): Promise<void>
+}
+
+/** Sessions that have not ended by then are not waited for. */
+const stopTimeoutMs = 10_000
+/** TCP connections at once, logged in or not. */
+const connectionsMax = 1024
+
+/** As large as pays: data-out bursts of a whole write, segments of what the network layer buffers. */
+const negotiation: NegotiationPolicy = {
+  ...standardPolicy,
+  initialR2T: false,
+  maxBurstLength: 1024 * 1024,
+  firstBurstLength: 256 * 1024,
+  maxRecvDataSegmentLength: 256 * 1024,
+  headerDigest: ['None', 'CRC32C'],
+  dataDigest: ['None', 'CRC32C'],
+}
+
+/**
+ * Opens a state directory and builds a target on it, which serves from `start` on. Rejects when the
+ * directory is in use, or its state is not valid; a disk or array that is not well is no reason to.
+ */
+export async function createTarget(options: TargetOptions): Promise<Target> {
+  const { stateDirectory, targetName, onStep = () => {} } = options
+  await makePrivateDirectory(stateDirectory)
+  const unlock = lockStateDirectory(stateDirectory)
+  try {
+    const state = await StateStore.open(stateDirectory, onStep)
+    if (targetName !== undefined && targetName !== state.current.targetName) {
+      await state.replace({ ...state.current, targetName })
+    }
+    const target = new ComposedTarget(options, state, unlock)
+    await target.open()
+    return target
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}
+
+class ComposedTarget implements Target {
+  readonly #options: TargetOptions
+  readonly #state: StateStore
+  readonly #unlock: () => void
+  readonly #log: Log
+  readonly #devices = new DeviceServer()
+  readonly #node: TargetNode
+  readonly #network: IscsiServer
+  readonly #inventory: Inventory
+  readonly #changes = new ChangeQueue()
+  readonly #portals: PortalAddress[] = []
+  readonly #startedMs = performance.now()
+  #stopped: Promise<void> | undefined
+
+  constructor(options: TargetOptions, state: StateStore, unlock: () => void) {
+    this.#options = options
+    this.#state = state
+    this.#unlock = unlock
+    this.#log = options.log ?? silentLog
+    const { targetName, targetPortalGroupTag } = state.current
+    this.#node = new TargetNode({
+      targetName,
+      targetPortalGroupTag,
+      negotiation,
+      limits: defaultLimits,
+      executor: this.#devices,
+    })
+    this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
+    this.#inventory = new Inventory({
+      state,
+      server: new ShownUnits(this.#devices),
+      openDisk: options.openDisk ?? ((path) => DiskFile.open(path)),
+      log: this.#log,
+      onStep: options.onStep ?? (() => {}),
+    })
+  }
+
+  /** For createTarget. */
+  async open(): Promise<void> {
+    try {
+      await this.#inventory.open()
+    } catch (error) {
+      await this.#inventory.close()
+      throw error
+    }
+  }
+
+  async start(): Promise<void> {
+    for (const { host, port } of this.#options.portals) {
+      const portal = await this.#network.listen(host, port)
+      this.#portals.push(portal)
+      this.#log.info('listening', { portal: formatPortal(portal) })
+    }
+  }
+
+  stop(timeoutMs = stopTimeoutMs): Promise<void> {
+    this.#stopped ??= this.#stop(timeoutMs)
+    return this.#stopped
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    await this.#changes.close()
+    try {
+      await withTimeout(this.#network.close(), timeoutMs, 'sessions have not ended')
+    } finally {
+      await this.#inventory.close()
+      this.#unlock()
+    }
+  }
+
+  status(): Status {
+    const { targetName, targetPortalGroupTag } = this.#state.current
+    return {
+      version,
+      pid: process.pid,
+      uptimeSeconds: Math.floor((performance.now() - this.#startedMs) / 1000),
+      targetName,
+      targetPortalGroupTag,
+      portals: this.#portals.map(formatPortal),
+      stateDirectory: this.#options.stateDirectory,
+      diskCount: this.#inventory.listDisks().length,
+      arrayCount: this.#inventory.listArrays().length,
+      partitionCount: this.#inventory.listPartitions().length,
+      sessionCount: [...this.#node.sessions()].length,
+      problems: this.#inventory.problems(),
+    }
+  }
+
+  listSessions(): SessionInfo[] {
+    return [...this.#node.sessions()].map(({ identity, connections }) => ({
+      initiatorName: identity.initiatorName,
+      isid: identity.isid,
+      tsih: identity.tsih,
+      type: identity.type === 'Discovery' ? 'discovery' : 'normal',
+      connections: [...connections.keys()].map((cid) => ({ cid })),
+    }))
+  }
+
+  listDisks = () => this.#inventory.listDisks()
+  listArrays = () => this.#inventory.listArrays()
+  listPartitions = () => this.#inventory.listPartitions()
+
+  createDisk = (path: string, sizeBytes: number) =>
+    this.#changes.run(() => this.#inventory.createDisk(path, sizeBytes))
+  addDisk = (path: string) => this.#changes.run(() => this.#inventory.addDisk(path))
+  removeDisk = (path: string) => this.#changes.run(() => this.#inventory.removeDisk(path))
+  createArray = (array: NewArray) => this.#changes.run(() => this.#inventory.createArray(array))
+  deleteArray = (name: string) => this.#changes.run(() => this.#inventory.deleteArray(name))
+  createPartition = (key: PartitionKey, sizeBytes: number) =>
+    this.#changes.run(() => this.#inventory.createPartition(key, sizeBytes))
+  growPartition = (key: PartitionKey, sizeBytes: number) =>
+    this.#changes.run(() => this.#inventory.growPartition(key, sizeBytes))
+  deletePartition = (key: PartitionKey) =>
+    this.#changes.run(() => this.#inventory.deletePartition(key))
+}
+
+/** Partitions as logical units of the device server. */
+class ShownUnits implements PartitionServer {
+  readonly #devices: DeviceServer
+  readonly #units = new Map<number, LogicalUnit>()
+
+  constructor(devices: DeviceServer) {
+    this.#devices = devices
+  }
+
+  show(lun: number, partition: ServedPartition): void {
+    const unit = new LogicalUnit({
+      volume: partition.volume,
+      uuid: partition.id,
+      name: partition.name,
+      blockSizeBytes: partition.volume.blockSizeBytes,
+      optimalTransferGranularityBytes: partition.chunkSizeBytes,
+    })
+    this.#devices.addUnit(lun, unit)
+    this.#units.set(lun, unit)
+  }
+
+  grown(lun: number): void {
+    const unit = this.#units.get(lun)
+    if (unit !== undefined) this.#devices.capacityChanged(unit)
+  }
+
+  hide(lun: number): void {
+    this.#devices.removeUnit(lun)
+    this.#units.delete(lun)
+  }
+}
+
+async function withTimeout(work: Promise<void>, timeoutMs: number, what: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} in ${timeoutMs} ms`)), timeoutMs)
+  })
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
+}

@@ -1,0 +1,278 @@
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import type { CliIo } from '../src/cli/io.ts'
+import { run } from '../src/cli.ts'
+import { stateDirectory } from './support/state-directory.ts'
+
+interface Outcome {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+interface Surroundings {
+  readonly cwd?: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly ask?: CliIo['ask']
+}
+
+async function platterd(args: string[], surroundings: Surroundings = {}): Promise<Outcome> {
+  let out = ''
+  let err = ''
+  const code = await run(args, {
+    out: (text) => {
+      out += text
+    },
+    err: (text) => {
+      err += text
+    },
+    env: surroundings.env ?? {},
+    cwd: surroundings.cwd ?? '/',
+    ask: surroundings.ask,
+    stopRequested: () => new Promise(() => {}),
+  })
+  return { code, out, err }
+}
+
+interface Serving {
+  readonly directory: string
+  /** Runs a command against the server, and parses its answer. */
+  json(...args: string[]): Promise<unknown>
+  text(...args: string[]): Promise<string>
+  fails(...args: string[]): Promise<Outcome>
+  stop(): Promise<number>
+  readonly announced: string
+}
+
+async function serve(t: Test, directory: string, ...flags: string[]): Promise<Serving> {
+  let stop = () => {}
+  const stopped = new Promise<string>((resolve) => {
+    stop = () => resolve('SIGTERM')
+  })
+  let announce = (_: string) => {}
+  const announced = new Promise<string>((resolve) => {
+    announce = resolve
+  })
+  let err = ''
+  const exit = run(['serve', '--state', directory, '--portal', '127.0.0.1:0', ...flags], {
+    out: announce,
+    err: (text) => {
+      err += text
+    },
+    env: {},
+    cwd: '/',
+    ask: undefined,
+    stopRequested: () => stopped,
+  })
+  t.teardown(() => {
+    stop()
+    return exit
+  })
+  const failed = exit.then((code) => Promise.reject(new Error(`serve ended with ${code}: ${err}`)))
+  const text = await Promise.race([announced, failed])
+  failed.catch(() => {})
+  const ask = (args: string[]) => platterd([...args, '--state', directory], { cwd: directory })
+  const succeed = async (args: string[]) => {
+    const { code, out, err } = await ask(args)
+    t.equal(code, 0, `${args.join(' ')}: ${err}`)
+    return out
+  }
+  return {
+    directory,
+    announced: text,
+    json: async (...args) => JSON.parse(await succeed([...args, '--json'])),
+    text: (...args) => succeed(args),
+    fails: (...args) => ask(args),
+    stop: () => {
+      stop()
+      return exit
+    },
+  }
+}
+
+t.test('a partition is made, grown, kept over a restart, and deleted', async (t) => {
+  const directory = await stateDirectory(t)
+  const first = await serve(t, directory)
+  t.match(first.announced, /^platterd \d.* serves iqn\.2026-11\.org\.platter:/)
+  t.match(first.announced, /portal +127\.0\.0\.1:\d+\n/)
+  const d0 = path.join(directory, 'd0')
+  t.equal(
+    await first.text('disk', 'create', 'd0', '--size', '8M'),
+    `disk ${d0} created, 8 MiB (8388608)\n`,
+  )
+  t.equal((await stat(d0)).size, 8388608)
+  await first.text('disk', 'create', 'd1', '--size', '8M')
+  t.match(
+    await first.text('array', 'create', 'r0', '--chunk', '64K', 'd0', 'd1'),
+    /array r0 created/,
+  )
+  t.equal(
+    await first.text('partition', 'create', 'r0/data', '--size', '1M'),
+    'partition r0/data, 1 MiB (1048576), LUN 0, created\n',
+  )
+  t.match(await first.json('partition', 'create', 'r0/more', '--size', '2M'), {
+    array: 'r0',
+    name: 'more',
+    sizeBytes: 2097152,
+    lun: 1,
+  })
+  t.match(await first.json('partition', 'grow', 'r0/data', '--size', '3M'), { sizeBytes: 3145728 })
+  const before = await first.json('partition', 'list')
+  t.equal(await first.stop(), 0)
+
+  const second = await serve(t, directory)
+  t.same(await second.json('partition', 'list'), before)
+  t.match(
+    second.announced,
+    /partition +r0\/data +3 MiB \(3145728\) +iscsi:\/\/127\.0\.0\.1:\d+\/iqn/,
+  )
+  t.match(await second.json('status'), {
+    diskCount: 2,
+    arrayCount: 1,
+    partitionCount: 2,
+    sessionCount: 0,
+    problems: [],
+    stateDirectory: directory,
+  })
+  t.same(await second.json('session', 'list'), [])
+  const key = ['partition', 'delete', 'r0/data']
+  t.match(await second.fails(...key), { code: 2, err: /add --yes/ })
+  t.equal(await second.text(...key, '--yes'), 'partition r0/data deleted\n')
+  t.match(await second.fails('array', 'delete', 'r0', '--yes'), { code: 1, err: /has partitions/ })
+  t.equal(await second.json('partition', 'delete', 'r0/more', '--yes'), null)
+  await second.text('array', 'delete', 'r0', '--yes')
+  await second.text('disk', 'remove', 'd1')
+  t.match(await second.json('disk', 'list'), [{ path: d0, state: 'free', array: null }])
+  t.match(await second.text('disk', 'add', 'd1'), /added, 8 MiB \(8388608\), free/)
+})
+
+t.test('tables are for people', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  t.match(await it.text('disk', 'list'), /^no disks; make one with/)
+  t.match(await it.text('array', 'list'), /^no arrays/)
+  t.match(await it.text('partition', 'list'), /^no partitions/)
+  t.equal(await it.text('session', 'list'), 'nobody is logged in\n')
+  await it.text('disk', 'create', 'd0', '--size', '8M')
+  await it.text('array', 'create', 'a', 'd0')
+  await it.text('partition', 'create', 'a/p', '--size', '64K')
+  const d0 = path.join(it.directory, 'd0')
+  t.equal(
+    await it.text('disk', 'list'),
+    `DISK${' '.repeat(d0.length - 4)}  SIZE             STATE\n${d0}  8 MiB (8388608)  member of a\n`,
+  )
+  t.match(
+    await it.text('array', 'list'),
+    /^ARRAY {2}LEVEL {2}CHUNK .*\na {6}raid0 {2}64 KiB \(65536\)/,
+  )
+  t.match(await it.text('partition', 'list'), /^PARTITION {2}LUN .*\na\/p {8}0 {4}64 KiB \(65536\)/)
+  t.match(await it.text('status'), /portals {5}127\.0\.0\.1:\d+\n/)
+})
+
+t.test('an error is told with its code, as JSON when asked for', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  t.match(await it.fails('partition', 'create', 'r9/x', '--size', '1M'), {
+    code: 1,
+    out: '',
+    err: 'platterd: there is no array r9\n',
+  })
+  const { code, out, err } = await it.fails('partition', 'delete', 'r9/x', '--yes', '--json')
+  t.same([code, out], [1, ''])
+  t.same(JSON.parse(err), { error: { code: 'not-found', message: 'there is no array r9' } })
+  t.match(await it.fails('array', 'create', '../x', 'd0'), { code: 1, err: /name: got "\.\.\/x"/ })
+})
+
+t.test('what cannot be understood ends with 2, and says what was wanted', async (t) => {
+  const misuses: [string[], RegExp][] = [
+    [[], /Usage: platterd/],
+    [['disk'], /Usage: platterd disk/],
+    [['nonsense'], /unknown command/],
+    [['disk', 'create', 'x'], /--size/],
+    [['disk', 'create', 'x', '--size', '1X'], /wanted a number of bytes such as 512, 64K/],
+    [['disk', 'create', 'x', '--size', '0'], /wanted whole bytes from 1/],
+    [['array', 'create', 'r0', 'x', '--level', 'raid9'], /Allowed choices are raid0/],
+    [['partition', 'create', 'r0', '--size', '1M'], /wanted ARRAY\/NAME/],
+    [
+      ['serve', '--portal', '127.0.0.1:99999'],
+      /--portal: got 127\.0\.0\.1:99999, wanted HOST:PORT/,
+    ],
+    [['serve', '--portal', '0.0.0.0:3260'], /not authenticated yet.*--allow-unauthenticated/],
+    [['serve', '--portal', '[::]:3260'], /refused, because hosts are not authenticated/],
+    [['serve', '--portal', 'example.org'], /refused, because hosts are not authenticated/],
+    [['serve', '--log-level', 'loud'], /Allowed choices are error, warn, info, debug/],
+  ]
+  for (const [args, message] of misuses) {
+    t.match(await platterd(args), { code: 2, out: '', err: message }, args.join(' '))
+  }
+})
+
+t.test('help teaches, and ends with 0', async (t) => {
+  const { code, out } = await platterd(['--help'])
+  t.equal(code, 0)
+  t.match(out, /platterd partition create r0\/data --size 15G/)
+  t.match(out, /Exit codes: 0 done, 1 failed or refused, 2 .*, 3 no server/)
+  t.match(await platterd(['array', 'create', '--help']), { code: 0, out: /--chunk <size>/ })
+  t.match(await platterd(['--version']), { code: 0, out: /^\d+\.\d+\.\d+/ })
+})
+
+t.test('without a server a command ends with 3 and says how to start one', async (t) => {
+  const directory = await stateDirectory(t)
+  t.match(await platterd(['status', '--state', directory]), {
+    code: 3,
+    err: `Start one with: platterd serve --state ${directory}`,
+  })
+  t.match(await platterd(['status'], { env: { PLATTER_STATE: directory } }), {
+    code: 3,
+    err: new RegExp(`no server answers on ${directory}/admin.sock`),
+  })
+})
+
+t.test('a person is asked before something is deleted', async (t) => {
+  const directory = await stateDirectory(t)
+  const it = await serve(t, directory)
+  await it.text('disk', 'create', 'd0', '--size', '8M')
+  await it.text('array', 'create', 'a', 'd0')
+  const questions: string[] = []
+  const answering = (answer: boolean) => ({
+    ask: async (question: string) => {
+      questions.push(question)
+      return answer
+    },
+  })
+  const args = ['array', 'delete', 'a', '--state', directory]
+  t.match(await platterd(args, answering(false)), { code: 1, err: /Nothing was changed/ })
+  t.match(await it.json('array', 'list'), [{ name: 'a' }])
+  t.match(await platterd(args, answering(true)), { code: 0 })
+  t.same(await it.json('array', 'list'), [])
+  t.same(questions, ['Delete array a?', 'Delete array a?'])
+})
+
+t.test('serve says why it cannot start, and leaves nothing behind', async (t) => {
+  const directory = await stateDirectory(t)
+  const it = await serve(t, directory, '--json', '--target-name', 'iqn.2026-11.org.example:one')
+  const announced = JSON.parse(it.announced)
+  t.match(announced, { targetName: 'iqn.2026-11.org.example:one', partitions: [] })
+  const [portal] = announced.portals
+  const other = await stateDirectory(t)
+  const start = ['serve', '--state', other]
+  t.match(await platterd([...start, '--portal', portal]), { code: 1, err: /EADDRINUSE/ })
+  t.match(await platterd([...start, '--target-name', 'Not An IQN']), {
+    code: 1,
+    err: /targetName: got "Not An IQN", wanted an iSCSI name such as/,
+  })
+  t.match(await platterd([...start, '--socket', path.join(directory, 'admin.sock')]), {
+    code: 1,
+    err: /another server answers on/,
+  })
+  t.match(await platterd([...start, '--socket', `/${'x'.repeat(107)}`]), {
+    code: 1,
+    err: /108 bytes, at most 107/,
+  })
+  t.match(await platterd(['serve', '--state', directory]), {
+    code: 1,
+    err: /state directory .* is in use by this process/,
+  })
+  await it.stop()
+  const again = await serve(t, other)
+  t.equal(await again.stop(), 0, 'a failed start holds nothing')
+})

@@ -124,10 +124,15 @@ export class FaultVolume implements Volume {
   }
 
   #error(op: FaultOp, offset: number): VolumeError {
-    return new VolumeError(op, this.name, offset, new Error('EIO: injected fault'))
+    return new VolumeError(op, this.name, offset, injectedFault())
   }
 
   #fail(op: FaultOp, offset: number, completion: IoCompletion): void {
     setImmediate(() => completion.ioCompleted(this.#error(op, offset)))
   }
+}
+
+/** As the system reports it: with a code, which callers go by. */
+function injectedFault(): Error {
+  return Object.assign(new Error('EIO: injected fault'), { code: 'EIO' })
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { decodeSense, encodeBlockCdb, Opcode, TransferFlag } from '@platter/protocol/scsi'
 import t from 'tap'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
+import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { type IoCompletion, VolumeError } from '../../src/volume/volume.ts'
 import { cdbOf, type Execute, serve, verdict } from '../support/scsi-run.ts'
@@ -246,6 +247,17 @@ t.test("a volume's errors become the sense that says what happened, and where", 
   volume.fault = null
   await volume.close()
   t.equal(verdict(await execute(commands.read)), '04/44/00', 'no system error at all')
+})
+
+t.test('a fault injected below a unit is a medium error of it', async (t) => {
+  const volume = new FaultVolume(new MemoryVolume('array/p', CAPACITY * BLOCK, BLOCK))
+  const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
+  const execute = await serve(new LogicalUnit({ volume, uuid, name: 'p' }))
+  volume.failNext('read')
+  t.equal(verdict(await execute(blockCdb(Opcode.Read10, 4, 1))), '03/11/00')
+  t.equal(verdict(await execute(blockCdb(Opcode.Read10, 4, 1))), 'GOOD')
+  volume.failNext('flush')
+  t.equal(verdict(await execute(blockCdb(Opcode.SynchronizeCache10, 0, 0))), '03/0C/00')
 })
 
 t.test('VERIFY without data reads all of the range, in bounded pieces', async (t) => {

@@ -25,8 +25,8 @@ export const arrays = {
         chunkSizeBytes: SizeBytes,
         disks: Type.Array(Path, {
           minItems: 1,
-          maxItems: 1024,
-          description: '1 to 1024 disk paths',
+          maxItems: 256,
+          description: '1 to 256 disk paths',
         }),
       },
       closed,

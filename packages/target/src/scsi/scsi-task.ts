@@ -6,6 +6,8 @@
  */
 import type { IoCompletion, VolumeError } from '../volume/volume.ts'
 
+export type { IoCompletion, VolumeError }
+
 /** Where the bytes of a READ come from. Volume satisfies it; see volume.ts for the contract. */
 export interface ExtentSource {
   readonly blockSizeBytes: number

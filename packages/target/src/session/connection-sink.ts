@@ -47,6 +47,8 @@ export interface ConnectionSink {
   sendSlab(slab: Buffer, length: number): void
   /** Gives a slab from `takeSlab` back unsent. */
   returnSlab(slab: Buffer): void
+  /** `TargetConnection.paused` has become false: input that is held, and more, may come. */
+  resumeInput(): void
   /** Sends what is committed, then closes. Nothing may be reserved afterwards. */
   close(reason: CloseReason, detail: string): void
 }

@@ -1,0 +1,91 @@
+/** The portals: listening sockets, the connections they accepted, and the clock that drives them. */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Log } from '../log.ts'
+import { TargetConnection } from '../session/connection.ts'
+import type { TargetNode } from '../session/target-node.ts'
+import { SlabPool } from './slab-pool.ts'
+import { SocketConnection } from './socket-connection.ts'
+
+const TICK_MS = 1000
+const POOL_KEPT_BYTES = 64 * 1024 * 1024
+
+/** A listening portal's address, as it is bound. */
+export interface PortalAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface IscsiServerOptions {
+  /** The iSCSI target node that all portals serve. */
+  readonly node: TargetNode
+  readonly log: Log
+  /** TCP connections at once, over all portals; more are closed as soon as they are accepted. */
+  readonly connectionsMax: number
+}
+
+export class IscsiServer {
+  readonly #node: TargetNode
+  readonly #log: Log
+  readonly #connectionsMax: number
+  readonly #servers: Server[] = []
+  readonly #connections = new Set<SocketConnection>()
+  readonly #pool = new SlabPool(POOL_KEPT_BYTES)
+  readonly #tick: NodeJS.Timeout
+
+  constructor(options: IscsiServerOptions) {
+    this.#node = options.node
+    this.#log = options.log
+    this.#connectionsMax = options.connectionsMax
+    this.#tick = setInterval(() => this.#onTick(), TICK_MS)
+    this.#tick.unref()
+  }
+
+  /** Listens on `host:port`; port 0 takes a free one. Rejects with the system's error. */
+  listen(host: string, port: number): Promise<PortalAddress> {
+    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, host, () => {
+        server.removeListener('error', reject)
+        server.on('error', (error) => this.#log.error(`portal ${host}:${port}: ${error.message}`))
+        this.#servers.push(server)
+        const bound = server.address()
+        resolve({ host, port: typeof bound === 'object' && bound ? bound.port : port })
+      })
+    })
+  }
+
+  /** Stops accepting, ends every session, and waits until the last connection is gone. */
+  async close(): Promise<void> {
+    clearInterval(this.#tick)
+    const stopped = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    )
+    await this.#node.close()
+    for (const { connection } of this.#connections) connection.end('shutdown', 'the server stops')
+    await Promise.all(stopped)
+    while (this.#connections.size > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+
+  #accept(accepted: Socket): void {
+    if (this.#connections.size >= this.#connectionsMax) {
+      this.#log.warn(`${accepted.remoteAddress}: refused: ${this.#connectionsMax} connections`)
+      accepted.destroy()
+      return
+    }
+    const connection = new SocketConnection({
+      accepted,
+      pool: this.#pool,
+      log: this.#log,
+      connect: (sink, addresses) =>
+        new TargetConnection({ sink, node: this.#node, addresses, nowMs: performance.now() }),
+      closed: () => this.#connections.delete(connection),
+    })
+    this.#connections.add(connection)
+  }
+
+  #onTick(): void {
+    const nowMs = performance.now()
+    for (const { connection } of this.#connections) connection.onTimer(nowMs)
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * One accepted TCP connection: bytes from the socket into the session layer, and its PDUs, gathered
+ * in slabs, back. One reader and one writer: `#onBytes` and `#flush`.
+ */
+import type { Socket } from 'node:net'
+import type { Log } from '../log.ts'
+import type { TargetConnection } from '../session/connection.ts'
+import type { CloseReason, ConnectionSink } from '../session/connection-sink.ts'
+import type { ConnectionAddresses } from '../session/target-node.ts'
+import { receiveInto } from './accept.ts'
+import type { SlabPool } from './slab-pool.ts'
+
+const RECEIVE_BYTES = 256 * 1024
+/** Committed bytes that are worth a write of their own; both 16 KiB and 256 KiB were slower. */
+const FLUSH_BYTES = 64 * 1024
+/** The longest PDU we send: 256 KiB of data, header, digests. */
+const PDU_MAX_BYTES = 256 * 1024 + 1024
+/** Late data up to this are copied, to leave in one write with others. */
+const COPY_MAX_BYTES = 16 * 1024
+/** Data of reads that a disk has yet to deliver, in bytes. */
+const LATER_MAX_BYTES = 32 * 1024 * 1024
+const BACKLOG_LIMIT_BYTES = 4 * 1024 * 1024
+/** How long a closed connection may take to send what is queued, in ms. */
+const LINGER_MS = 5000
+
+const NO_SLAB = Buffer.alloc(0)
+
+export interface SocketConnectionOptions {
+  accepted: Socket
+  pool: SlabPool
+  log: Log
+  /** Makes the session side, once this sink exists. */
+  connect(sink: ConnectionSink, addresses: ConnectionAddresses): TargetConnection
+  /** The socket is gone. */
+  closed(): void
+}
+
+export class SocketConnection implements ConnectionSink {
+  readonly #socket: Socket
+  readonly #pool: SlabPool
+  readonly #log: Log
+  readonly #closed: () => void
+  readonly connection: TargetConnection
+  readonly remoteAddress: string
+
+  readonly slabMaxBytes = PDU_MAX_BYTES
+  readonly backlogLimitBytes = BACKLOG_LIMIT_BYTES
+  slab: Buffer = NO_SLAB
+  #used = 0
+  #writing = 0
+  #laterBytes = 0
+  #inBatch = false
+  #flushScheduled = false
+  #closing = false
+  /** Input that came before the session side paused, and is still to be taken in. */
+  #rest: { buffer: Buffer; start: number; end: number } | null = null
+
+  constructor(options: SocketConnectionOptions) {
+    const { accepted } = options
+    this.#pool = options.pool
+    this.#log = options.log
+    this.#closed = options.closed
+    this.remoteAddress = `${accepted.remoteAddress}:${accepted.remotePort}`
+    this.connection = options.connect(this, {
+      // An IPv4 connection to a socket that serves both families is IPv4 to its host.
+      localHost: (accepted.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, ''),
+      localPort: accepted.localPort ?? 0,
+      remote: this.remoteAddress,
+    })
+    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
+    this.#socket = receiveInto(accepted, buffer, (bytes, length) => this.#onBytes(bytes, length))
+    this.#socket.setNoDelay(true)
+    this.#socket.on('error', (error) => this.#log.debug(`${this.remoteAddress}: ${error.message}`))
+    this.#socket.on('end', () => this.#peerEnded())
+    this.#socket.on('close', () => this.#onClose())
+    this.#socket.resume()
+  }
+
+  // The reader.
+
+  #onBytes(buffer: Buffer, length: number): boolean {
+    return this.#receive(buffer, 0, length)
+  }
+
+  /** True when all of it was taken in, and more may come. */
+  #receive(buffer: Buffer, start: number, end: number): boolean {
+    if (this.#closing) return true
+    this.#inBatch = true
+    let consumed = end - start
+    try {
+      consumed = this.connection.receive(buffer, start, end)
+    } catch (error) {
+      this.#fault(error)
+    }
+    this.#inBatch = false
+    this.#flush()
+    if (this.#closing || start + consumed === end) return !this.connection.paused || this.#closing
+    this.#rest = { buffer, start: start + consumed, end }
+    return false
+  }
+
+  /** As in ConnectionSink. Never from within the call that resumes: it may be deep in a completion. */
+  resumeInput(): void {
+    setImmediate(() => {
+      if (this.connection.paused || this.#closing) return
+      const rest = this.#rest
+      this.#rest = null
+      if (rest !== null && !this.#receive(rest.buffer, rest.start, rest.end)) return
+      this.#socket.resume()
+    })
+  }
+
+  /** A fault of ours ends this connection, and no other. */
+  #fault(error: unknown): void {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#log.error(`${this.remoteAddress}: connection failed: ${detail}`)
+    this.close('internal-error', detail)
+    this.connection.transportLost()
+  }
+
+  #peerEnded(): void {
+    if (!this.#closing) this.close('peer-closed', 'the initiator closed the connection')
+  }
+
+  // The writer.
+
+  reserve(length: number): number {
+    if (this.#used + length > this.slab.length) {
+      this.#flush()
+      if (this.slab.length === 0) this.slab = this.#pool.take(FLUSH_BYTES + PDU_MAX_BYTES)
+    }
+    return this.#used
+  }
+
+  commit(length: number): void {
+    this.#used += length
+    if (this.#used >= FLUSH_BYTES) this.#flush()
+    else if (!this.#inBatch) this.#scheduleFlush()
+  }
+
+  get backlogBytes(): number {
+    return this.#used + this.#writing
+  }
+
+  /** Completions of one turn of the event loop leave together. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    setImmediate(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    if (this.#used === 0) return
+    const { slab } = this
+    const length = this.#used
+    this.#used = 0
+    this.slab = NO_SLAB
+    this.#write(slab, length)
+  }
+
+  #write(slab: Buffer, length: number): void {
+    if (this.#closing || this.#socket.destroyed) {
+      this.#pool.giveBack(slab)
+      return
+    }
+    this.#writing += length
+    this.#socket.write(slab.subarray(0, length), () => {
+      this.#writing -= length
+      this.#pool.giveBack(slab)
+      if (!this.#closing) this.#drained()
+    })
+  }
+
+  #drained(): void {
+    if (this.backlogBytes <= this.backlogLimitBytes) this.connection.onDrain()
+  }
+
+  takeSlab(length: number): Buffer | undefined {
+    if (this.#laterBytes > 0 && this.#laterBytes + length > LATER_MAX_BYTES) return undefined
+    const slab = this.#pool.take(length)
+    this.#laterBytes += slab.length
+    return slab
+  }
+
+  sendSlab(slab: Buffer, length: number): void {
+    if (length > COPY_MAX_BYTES) {
+      this.#laterBytes -= slab.length
+      this.#flush()
+      this.#write(slab, length)
+      return
+    }
+    slab.copy(this.slab, this.reserve(length), 0, length)
+    this.commit(length)
+    this.returnSlab(slab)
+  }
+
+  returnSlab(slab: Buffer): void {
+    this.#laterBytes -= slab.length
+    this.#pool.giveBack(slab)
+  }
+
+  // The end.
+
+  close(reason: CloseReason, detail: string): void {
+    if (this.#closing) return
+    this.#log.info(`${this.remoteAddress}: ${reason}: ${detail}`)
+    this.#flush()
+    this.#closing = true
+    this.#socket.end()
+    this.#socket.resume()
+    const linger = setTimeout(() => this.#socket.destroy(), LINGER_MS)
+    linger.unref()
+    this.#socket.once('close', () => clearTimeout(linger))
+  }
+
+  #onClose(): void {
+    this.#closing = true
+    this.#rest = null
+    this.connection.transportLost()
+    this.#closed()
+  }
+}

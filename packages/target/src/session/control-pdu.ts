@@ -1,0 +1,35 @@
+/**
+ * PDUs other than commands and data: they are gathered whole, put into CmdSN order, and then acted
+ * on by one function each (nop.ts, text.ts, logout.ts, task-management.ts).
+ */
+import type { ConnectionSink } from './connection-sink.ts'
+import type { Responder } from './responder.ts'
+import type { Session } from './session.ts'
+
+/** A PDU gathered whole: header with AHS, and data segment. */
+export interface ControlPdu {
+  readonly header: Buffer
+  readonly data: Buffer
+}
+
+/** What acting on a control PDU may need of its connection. */
+export interface ControlContext {
+  readonly session: Session
+  readonly responder: Responder
+  readonly sink: ConnectionSink
+  readonly cid: number
+  /** The initiator's MaxRecvDataSegmentLength: what we may send, in bytes. */
+  readonly sendSegmentMax: number
+  /** All sessions of this target, for functions that reach beyond their own. */
+  sessions(): Iterable<Session>
+  /** Makes a Target Transfer Tag that is not in use for data. */
+  nextTag(): number
+  /** The initiator answered our ping. */
+  pingAnswered(targetTransferTag: number): void
+  /** What SendTargets answers: target name, then the addresses to reach it at. */
+  targetAddresses(): { targetName: string; addresses: readonly string[] }
+  /** The connection goes to IN_LOGOUT: nothing more is taken in. */
+  logoutStarted(): void
+  /** Ends this connection after what is queued has been sent. */
+  loggedOut(): void
+}

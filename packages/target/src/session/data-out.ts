@@ -1,0 +1,242 @@
+/**
+ * Write data and parameter data on their way in: immediate data, unsolicited and solicited SCSI
+ * Data-Out PDUs, and the R2Ts that ask for the latter (RFC 7143 sections 11.7 and 11.8).
+ *
+ * Data of a write go to the medium as they come, in whole blocks, straight from the receive buffer;
+ * only the beginning of a block whose rest is still on the wire is copied, and what the medium can't
+ * take at once. All data of a command come in order: DataPDUInOrder and DataSequenceInOrder are Yes.
+ */
+import {
+  type DataOut,
+  ProtocolError,
+  RESERVED_TAG,
+  ReadyToTransfer,
+  RejectReason,
+} from '@platter/protocol/iscsi'
+import type { IoCompletion, VolumeError } from '../scsi/scsi-task.ts'
+import type { ConnectionSink } from './connection-sink.ts'
+import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
+
+/** What the receiver needs of its connection and session. */
+export interface DataOutPort {
+  readonly sink: ConnectionSink
+  readonly maxBurstLength: number
+  readonly firstBurstLength: number
+  readonly maxOutstandingR2T: number
+  nextTargetTransferTag(task: Task): number
+  /** Queues an R2T: fills StatSN, ExpCmdSN and MaxCmdSN, and seals it. */
+  sendReadyToTransfer(pdu: ReadyToTransfer): void
+  /** Room for the header of one PDU; the position in `sink.slab`. */
+  reservePdu(): number
+  /** Bytes copied aside for the medium grew or shrank: input must pause above a bound. */
+  asideChanged(bytes: number): void
+}
+
+/** A write that the medium could not take at once; the records are used again. */
+class WriteAside implements IoCompletion {
+  readonly #receiver: DataOutReceiver
+  task: Task | null = null
+  length = 0
+
+  constructor(receiver: DataOutReceiver) {
+    this.#receiver = receiver
+  }
+
+  ioCompleted(error: VolumeError | null): void {
+    this.#receiver.writeEnded(this, error)
+  }
+}
+
+export class DataOutReceiver {
+  readonly #port: DataOutPort
+  readonly #r2t = new ReadyToTransfer()
+  readonly #freeWrites: WriteAside[] = []
+
+  constructor(port: DataOutPort) {
+    this.#port = port
+  }
+
+  /** The SCSI layer has said where the data of this command go. */
+  start(task: Task): void {
+    const { held } = task
+    if (held !== null) {
+      task.held = null
+      const length = Math.min(task.received, task.dataOutWanted)
+      task.received = 0
+      if (length > 0) this.#place(task, held, 0, length)
+      task.received = Math.max(task.received, held.length)
+    }
+    this.advance(task)
+  }
+
+  /**
+   * Takes in `length` bytes of the command's data, the next in order. The bytes are used or copied
+   * before it returns.
+   */
+  take(task: Task, buffer: Buffer, position: number, length: number): void {
+    if (task.dataOutWanted < 0) {
+      this.#hold(task, buffer, position, length)
+      task.received += length
+      return
+    }
+    const wanted = Math.min(length, task.dataOutWanted - task.received)
+    if (wanted > 0) this.#place(task, buffer, position, wanted)
+    if (wanted < length) task.received += length - Math.max(wanted, 0)
+  }
+
+  /** All data that came so far is taken in: asks for more, or goes on with the command. */
+  advance(task: Task): void {
+    if (task.stage !== TaskStage.Executing || task.unsolicitedOpen || task.dataOutWanted < 0) return
+    if (task.received >= task.dataOutWanted && task.r2tCount === 0) {
+      if (task.pendingIo === 0) this.#finish(task)
+      return
+    }
+    if (task.r2tCount === 0) task.requested = task.received
+    while (task.r2tCount < this.#port.maxOutstandingR2T && task.requested < task.dataOutWanted) {
+      this.#askForMore(task)
+    }
+  }
+
+  #finish(task: Task): void {
+    task.carryLength = 0
+    task.dataOutWanted = -1
+    const error = task.writeError
+    task.writeError = null
+    task.next(task, error)
+  }
+
+  /** Checks a Data-Out header against what the command expects next; throws ProtocolError. */
+  check(task: Task, pdu: DataOut): void {
+    const length = pdu.dataSegmentLength
+    const solicited = pdu.targetTransferTag !== RESERVED_TAG
+    if (!solicited && !task.unsolicitedOpen) {
+      throw breach(`unsolicited data for task ${task.initiatorTaskTag} after its last`)
+    }
+    if (solicited && (task.r2tCount === 0 || task.r2tTag[task.r2tHead] !== pdu.targetTransferTag)) {
+      throw breach(`TargetTransferTag ${pdu.targetTransferTag} is not the R2T due for its task`)
+    }
+    if (pdu.bufferOffset !== task.received) {
+      throw breach(`BufferOffset ${pdu.bufferOffset} is out of order, wanted ${task.received}`)
+    }
+    const head = task.r2tHead
+    const dataSN = solicited ? (task.r2tDataSN[head] as number) : task.unsolicitedDataSN
+    if (pdu.dataSN !== dataSN)
+      throw breach(`DataSN ${pdu.dataSN} is out of order, wanted ${dataSN}`)
+    const end = solicited ? (task.r2tEnd[head] as number) : this.unsolicitedEnd(task)
+    if (task.received + length > end) {
+      throw breach(`data up to byte ${task.received + length}, wanted no more than ${end}`)
+    }
+    if (solicited && pdu.final && task.received + length < end) {
+      throw breach(`F bit at byte ${task.received + length} of a sequence of ${end}`)
+    }
+    if (solicited) task.r2tDataSN[head] = dataSN + 1
+    else task.unsolicitedDataSN = dataSN + 1
+  }
+
+  /** The most that may come without an R2T: FirstBurstLength, immediate data included. */
+  unsolicitedEnd(task: Task): number {
+    return Math.min(this.#port.firstBurstLength, task.expectedDataTransferLength)
+  }
+
+  /** A Data-Out PDU is complete. */
+  pduEnded(task: Task, solicited: boolean, final: boolean): void {
+    if (final && !solicited) task.unsolicitedOpen = false
+    if (final && solicited) {
+      task.r2tHead = (task.r2tHead + 1) % R2T_LIMIT
+      task.r2tCount--
+    }
+    this.advance(task)
+  }
+
+  #hold(task: Task, buffer: Buffer, position: number, length: number): void {
+    const grown = Buffer.allocUnsafe(task.received + length)
+    task.held?.copy(grown, 0)
+    buffer.copy(grown, task.received, position, position + length)
+    task.held = grown
+  }
+
+  #place(task: Task, buffer: Buffer, position: number, length: number): void {
+    if (task.destination !== null) this.#toMedium(task, buffer, position, length)
+    else buffer.copy(task.dataOut, task.received, position, position + length)
+    task.received += length
+  }
+
+  #toMedium(task: Task, buffer: Buffer, position: number, length: number): void {
+    const block = task.destination?.blockSizeBytes ?? 1
+    let at = position
+    let left = length
+    if (task.carryLength > 0) {
+      const missing = Math.min(block - task.carryLength, left)
+      buffer.copy(task.carry, task.carryLength, at, at + missing)
+      task.carryLength += missing
+      at += missing
+      left -= missing
+      if (task.carryLength < block) return
+      task.carryLength = 0
+      this.#write(task, task.received + (at - position) - block, task.carry, 0, block)
+    }
+    const rest = left % block
+    if (left > rest) {
+      this.#write(task, task.received + (at - position), buffer, at, left - rest)
+    }
+    if (rest > 0) {
+      if (task.carry.length < block) task.carry = Buffer.allocUnsafeSlow(block)
+      buffer.copy(task.carry, 0, at + left - rest, at + left)
+      task.carryLength = rest
+    }
+  }
+
+  /** Writes whole blocks at `offset` of the command's data. */
+  #write(task: Task, offset: number, buffer: Buffer, position: number, length: number): void {
+    const { destination } = task
+    if (destination === null || task.writeError !== null) return
+    const target = task.destinationOffset + offset
+    if (destination.writeNow(target, buffer, position, length)) return
+    const copy = Buffer.allocUnsafeSlow(length)
+    buffer.copy(copy, 0, position, position + length)
+    const aside = this.#freeWrites.pop() ?? new WriteAside(this)
+    aside.task = task
+    aside.length = length
+    task.pendingIo++
+    this.#port.asideChanged(length)
+    destination.write(target, copy, 0, length, aside)
+  }
+
+  /** A write that was copied aside has ended. */
+  writeEnded(aside: WriteAside, error: VolumeError | null): void {
+    const task = aside.task as Task
+    aside.task = null
+    this.#freeWrites.push(aside)
+    this.#port.asideChanged(-aside.length)
+    task.writeError ??= error
+    if (!task.ioEnded()) this.advance(task)
+  }
+
+  #askForMore(task: Task): void {
+    const length = Math.min(this.#port.maxBurstLength, task.dataOutWanted - task.requested)
+    const tag = this.#port.nextTargetTransferTag(task)
+    const entry = (task.r2tHead + task.r2tCount) % R2T_LIMIT
+    task.r2tTag[entry] = tag
+    task.r2tEnd[entry] = task.requested + length
+    task.r2tDataSN[entry] = 0
+    task.r2tCount++
+    const base = this.#port.reservePdu()
+    const pdu = this.#r2t.init(this.#port.sink.slab, base)
+    pdu.final = true
+    pdu.copyLun(task.lunBuffer, task.lunPosition)
+    pdu.initiatorTaskTag = task.initiatorTaskTag
+    pdu.targetTransferTag = tag
+    pdu.r2tSN = task.r2tSN++
+    pdu.bufferOffset = task.requested
+    pdu.desiredDataTransferLength = length
+    task.requested += length
+    this.#port.sendReadyToTransfer(pdu)
+  }
+}
+
+function breach(message: string): ProtocolError {
+  return new ProtocolError('data-out', message, {
+    kind: 'reject',
+    reason: RejectReason.ProtocolError,
+  })
+}

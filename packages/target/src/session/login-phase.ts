@@ -1,0 +1,116 @@
+/**
+ * The PDUs of a connection that has not logged in yet: gathers Login Requests, lets login.ts decide,
+ * and writes the Login Responses (RFC 7143 sections 11.12 and 11.13).
+ */
+import {
+  BHS_LENGTH,
+  type FramerHandler,
+  LoginRequest,
+  LoginResponse,
+  LoginStatus,
+  Opcode,
+  opcodeName,
+  ProtocolError,
+  type SessionParameters,
+} from '@platter/protocol/iscsi'
+import { type LoginAnswer, type LoginIdentity, TargetLogin } from './login.ts'
+import type { Responder } from './responder.ts'
+import type { Session } from './session.ts'
+import type { TargetNode } from './target-node.ts'
+
+/** Text that one login may send, over all its PDUs, in bytes. */
+const TEXT_LIMIT = 65536
+
+export interface LoginPhasePort {
+  readonly node: TargetNode
+  readonly responder: Responder
+  /** Login is over: the connection is in full feature phase from the next PDU on. */
+  entered(identity: LoginIdentity, parameters: SessionParameters, session: Session): void
+  /** Login has failed, and its response is queued. */
+  failed(detail: string): void
+}
+
+export class LoginPhase implements FramerHandler {
+  readonly #port: LoginPhasePort
+  readonly #login: TargetLogin
+  readonly #header = Buffer.alloc(BHS_LENGTH)
+  #text: Buffer = Buffer.alloc(0)
+
+  constructor(port: LoginPhasePort) {
+    this.#port = port
+    const { targetName, targetAlias, targetPortalGroupTag, negotiation, limits } = port.node.options
+    this.#login = new TargetLogin({
+      targetName,
+      ...(targetAlias === undefined ? {} : { targetAlias }),
+      targetPortalGroupTag,
+      negotiation,
+      authMethods: ['None'],
+      loginRequestsMax: limits.loginRequestsMax,
+      textBytesMax: TEXT_LIMIT,
+      admit: (identity) => port.node.admit(identity),
+    })
+  }
+
+  onHeader(buffer: Buffer, base: number): void {
+    const opcode = (buffer[base] as number) & 0x3f
+    if (opcode !== Opcode.LoginRequest) {
+      throw new ProtocolError('login', `${opcodeName(opcode)} before login`, { kind: 'drop' })
+    }
+    buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
+    this.#text = Buffer.alloc(buffer.readUIntBE(base + 5, 3))
+  }
+
+  onData(buffer: Buffer, position: number, length: number, offset: number): void {
+    buffer.copy(this.#text, offset, position, position + length)
+  }
+
+  onEnd(): void {
+    const request = new LoginRequest().at(this.#header, 0)
+    const answer = this.#login.receive(request, this.#text)
+    if (answer.outcome === 'failed') {
+      this.#respond(request, answer, 0)
+      this.#port.failed(
+        `login refused with status 0x${answer.status.toString(16)}: ${answer.detail}`,
+      )
+      return
+    }
+    if (answer.outcome === 'continue') {
+      this.#respond(request, answer, request.tsih)
+      return
+    }
+    const session = this.#port.node.enter(answer.identity, answer.parameters, request.cmdSN)
+    this.#port.responder.window = session.window
+    this.#respond(request, answer, session.identity.tsih)
+    this.#port.entered(answer.identity, answer.parameters, session)
+  }
+
+  /** Digests are not in force before full feature phase. */
+  onDataDigestError(): void {
+    throw new Error('a digest was checked during login')
+  }
+
+  #respond(request: LoginRequest, answer: LoginAnswer, tsih: number): void {
+    const { responder } = this.#port
+    const { text } = answer
+    const base = responder.reserve(text.length)
+    const pdu = new LoginResponse().init(responder.sink.slab, base)
+    pdu.transit = answer.transit
+    pdu.continued = answer.continued
+    pdu.currentStage = answer.currentStage
+    pdu.nextStage = answer.nextStage
+    pdu.versionMax = 0
+    pdu.versionActive = 0
+    this.#header.copy(responder.sink.slab, pdu.isidPosition, 8, 14)
+    pdu.tsih = tsih
+    pdu.initiatorTaskTag = request.initiatorTaskTag
+    pdu.statusClass = answer.status >> 8
+    pdu.statusDetail = answer.status & 0xff
+    pdu.dataSegmentLength = text.length
+    pdu.expCmdSN = request.cmdSN
+    pdu.maxCmdSN = request.cmdSN
+    // A response with another status carries no StatSN (RFC 7143 section 11.13.4).
+    responder.stamp(pdu, answer.status === LoginStatus.Success)
+    text.copy(responder.sink.slab, base + BHS_LENGTH)
+    responder.send(base, text.length)
+  }
+}

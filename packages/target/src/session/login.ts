@@ -1,0 +1,337 @@
+/**
+ * The target's side of the login of one connection (RFC 7143 sections 6.3, 11.12 and 11.13): requests
+ * in, what to respond out. It knows neither sockets nor sessions; whether a login may make or join a
+ * session is asked of the policy.
+ */
+import {
+  encodeText,
+  type LoginRequest,
+  LoginStatus,
+  Negotiation,
+  type NegotiationPolicy,
+  ProtocolError,
+  parseList,
+  type SessionParameters,
+  splitText,
+  TextAssembler,
+  type TextPair,
+} from '@platter/protocol/iscsi'
+import {
+  checkTransit,
+  checkUnchanged,
+  headerOf,
+  type LoginHeader,
+  type LoginNames,
+  laterPairs,
+  namesOf,
+  refused,
+  StageNumber,
+} from './login-request.ts'
+
+/** Ways in which an initiator can authenticate here. `None` is not to. */
+export type AuthMethod = 'None'
+
+export interface LoginPolicy {
+  readonly targetName: string
+  readonly targetAlias?: string
+  readonly targetPortalGroupTag: number
+  readonly negotiation: NegotiationPolicy
+  /** The methods that are acceptable; which of them is used, the initiator's order decides. */
+  readonly authMethods: readonly AuthMethod[]
+  /** Requests that one login may take. */
+  readonly loginRequestsMax: number
+  /** Text that one login may carry in all, in bytes. */
+  readonly textBytesMax: number
+  /**
+   * Asked once, when a login has succeeded but for this: whether there is, or can be, a session for
+   * it. Returns the status to refuse it with, or undefined.
+   */
+  admit(identity: LoginIdentity): LoginStatus | undefined
+}
+
+/** Who logged in, and to what. Names are normalised; `isid` is twelve hexadecimal digits. */
+export interface LoginIdentity {
+  readonly sessionType: 'Normal' | 'Discovery'
+  readonly initiatorName: string
+  readonly initiatorAlias: string | undefined
+  /** A discovery session need not name a target. */
+  readonly targetName: string | undefined
+  readonly isid: string
+  /** As requested: 0 for a new session. */
+  readonly tsih: number
+  readonly cid: number
+}
+
+/** What a Login Response is to say; sequence numbers and the TSIH are for the connection to add. */
+interface LoginResponseFields {
+  readonly status: LoginStatus
+  readonly transit: boolean
+  readonly continued: boolean
+  readonly currentStage: number
+  readonly nextStage: number
+  readonly versionMax: number
+  readonly versionActive: number
+  /** The data segment. */
+  readonly text: Buffer
+}
+
+/** After `full-feature` and `failed` the login is over, and `receive` must not be called again. */
+export type LoginAnswer = LoginResponseFields &
+  (
+    | { readonly outcome: 'continue' }
+    | {
+        readonly outcome: 'full-feature'
+        readonly identity: LoginIdentity
+        readonly parameters: SessionParameters
+      }
+    | { readonly outcome: 'failed'; readonly reason: string }
+  )
+
+/** The only version of the protocol (RFC 7143 section 11.12.4). */
+const VERSION = 0x00
+/** The longest data segment a login PDU may have, in bytes (RFC 7143 section 13.12). */
+const LOGIN_SEGMENT_MAX = 8192
+const NO_TEXT = Buffer.alloc(0)
+
+/** Progress of the authentication. */
+type Authentication = { readonly method: 'undecided' } | { readonly method: AuthMethod }
+
+interface Identified {
+  readonly header: LoginHeader
+  readonly names: LoginNames
+  readonly negotiation: Negotiation
+}
+
+type LoginStage =
+  /** The text of the first request is not complete. */
+  | { readonly name: 'identification'; readonly header: LoginHeader | undefined }
+  | (Identified & { readonly name: 'security'; readonly authentication: Authentication })
+  | (Identified & { readonly name: 'operational' })
+  | { readonly name: 'over' }
+
+type NegotiatingStage = Extract<LoginStage, Identified>
+
+/** What a stage made of a request: what to answer, and whether it could end now. */
+interface StageResult {
+  readonly stage: NegotiatingStage
+  readonly answers: readonly TextPair[]
+  readonly ready: boolean
+}
+
+export class TargetLogin {
+  readonly #policy: LoginPolicy
+  readonly #text: TextAssembler
+  #stage: LoginStage = { name: 'identification', header: undefined }
+  #requests = 0
+  #textBytes = 0
+  /** What remains of an answer that is longer than a segment, and whether the stage could end then. */
+  #unsent: Buffer[] = []
+  #ready = false
+
+  constructor(policy: LoginPolicy) {
+    this.#policy = policy
+    this.#text = new TextAssembler(policy.textBytesMax)
+  }
+
+  /** Takes a Login Request with its data segment; neither is kept. Never throws for what a peer sends. */
+  receive(request: LoginRequest, data: Buffer): LoginAnswer {
+    try {
+      return this.#receive(request, data)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const { answer } = error
+      const status = answer.kind === 'login' ? answer.status : LoginStatus.InitiatorError
+      return this.#fail(request, status, error.message)
+    }
+  }
+
+  #receive(request: LoginRequest, data: Buffer): LoginAnswer {
+    this.#checkBounds(data)
+    this.#checkHeader(request)
+    if (this.#unsent.length > 0) {
+      if (data.length > 0)
+        throw refused('text came before the whole answer to the last was fetched')
+      return this.#answer(request)
+    }
+    this.#text.append(data, 0, data.length)
+    if (request.continued) return { ...fields(request, NO_TEXT), outcome: 'continue' }
+    const { stage, answers, ready } = this.#negotiate(request, this.#text.take())
+    this.#stage = stage
+    this.#ready = ready
+    const { peerMaxRecvDataSegmentLength } = stage.negotiation.result()
+    const segmentLength = Math.min(peerMaxRecvDataSegmentLength, LOGIN_SEGMENT_MAX)
+    this.#unsent = splitText(encodeText(answers), segmentLength)
+    return this.#answer(request)
+  }
+
+  #checkBounds(data: Buffer): void {
+    const { loginRequestsMax, textBytesMax } = this.#policy
+    this.#requests++
+    if (this.#requests > loginRequestsMax) {
+      throw refused(`more than ${loginRequestsMax} requests in one login`)
+    }
+    this.#textBytes += data.length
+    if (this.#textBytes > textBytesMax) {
+      throw refused(`more than ${textBytesMax} bytes of text in one login`)
+    }
+  }
+
+  #checkHeader(request: LoginRequest): void {
+    const stage = this.#stage
+    if (stage.name === 'over') throw refused('a Login Request after the end of the login')
+    const header = headerOf(request)
+    if (stage.header === undefined) this.#checkFirst(request)
+    else checkUnchanged(stage.header, header)
+    if (stage.name === 'identification') this.#stage = { name: 'identification', header }
+    const expected = stage.name === 'operational' ? StageNumber.Operational : StageNumber.Security
+    const { currentStage } = request
+    if (stage.name !== 'identification' && currentStage !== expected) {
+      throw refused(`CSG is ${currentStage} in stage ${expected}`)
+    }
+    checkTransit(request)
+  }
+
+  #checkFirst({ versionMin, currentStage }: LoginRequest): void {
+    if (versionMin > VERSION) {
+      const message = `Version-min is ${versionMin}, and ${VERSION} is the only version here`
+      throw refused(message, LoginStatus.UnsupportedVersion)
+    }
+    if (currentStage === StageNumber.Security) return
+    if (currentStage !== StageNumber.Operational) {
+      throw refused(`CSG is ${currentStage} in the first request`)
+    }
+    if (!this.#policy.authMethods.includes('None')) {
+      throw refused('the initiator must authenticate first', LoginStatus.AuthenticationFailure)
+    }
+  }
+
+  #negotiate(request: LoginRequest, pairs: readonly TextPair[]): StageResult {
+    const stage = this.#stage
+    switch (stage.name) {
+      case 'identification':
+        return this.#identify(request, pairs)
+      case 'security':
+        return this.#security(stage, request, takePairs(stage, laterPairs(pairs)))
+      case 'operational':
+        return this.#operational(stage, request, takePairs(stage, laterPairs(pairs)))
+      case 'over':
+        throw refused('a Login Request after the end of the login')
+    }
+  }
+
+  /** The first request tells who is there; then it is like any other of its stage. */
+  #identify(request: LoginRequest, pairs: readonly TextPair[]): StageResult {
+    const { targetName, targetAlias, targetPortalGroupTag, negotiation: policy } = this.#policy
+    const names = namesOf(pairs)
+    if (names.sessionType === 'Normal' && names.targetName !== targetName) {
+      throw refused(`there is no target ${names.targetName} here`, LoginStatus.NotFound)
+    }
+    const { sessionType } = names
+    const leading = request.tsih === 0
+    const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
+    const identified = { header: headerOf(request), names, negotiation }
+    const own: TextPair[] = []
+    if (sessionType === 'Normal') {
+      own.push(negotiation.declare('TargetPortalGroupTag', `${targetPortalGroupTag}`))
+      if (targetAlias !== undefined) own.push(negotiation.declare('TargetAlias', targetAlias))
+    }
+    if (request.currentStage === StageNumber.Security) {
+      const authentication: Authentication = { method: 'undecided' }
+      const stage = { ...identified, name: 'security', authentication } as const
+      return this.#security(stage, request, [...own, ...takePairs(stage, pairs)])
+    }
+    const stage = { ...identified, name: 'operational' } as const
+    return this.#operational(stage, request, [...own, ...takePairs(stage, pairs)])
+  }
+
+  #security(
+    stage: Extract<LoginStage, { name: 'security' }>,
+    { transit }: LoginRequest,
+    answers: readonly TextPair[],
+  ): StageResult {
+    if (stage.authentication.method !== 'undecided') return { stage, answers, ready: true }
+    const offered = stage.negotiation.received('AuthMethod')
+    if (offered === undefined && !transit) return { stage, answers, ready: false }
+    // An initiator that wants to leave the stage without a word on methods wants none.
+    const list = offered ?? 'None'
+    const method = this.#selectMethod(list)
+    if (method === undefined) {
+      const message = `none of the authentication methods ${list} is acceptable`
+      throw refused(message, LoginStatus.AuthenticationFailure)
+    }
+    const chosen: TextPair[] = offered === undefined ? [] : [['AuthMethod', method]]
+    return {
+      stage: { ...stage, authentication: { method } },
+      answers: [...answers, ...chosen],
+      ready: true,
+    }
+  }
+
+  #selectMethod(list: string): AuthMethod | undefined {
+    for (const offered of parseList(list) ?? []) {
+      const method = this.#policy.authMethods.find((allowed) => allowed === offered)
+      if (method !== undefined) return method
+    }
+    return undefined
+  }
+
+  #operational(
+    stage: Extract<LoginStage, { name: 'operational' }>,
+    { transit }: LoginRequest,
+    answers: readonly TextPair[],
+  ): StageResult {
+    // What we want to say ourselves we say when the initiator has said all, so as not to ask first.
+    const offers = transit ? stage.negotiation.offer() : []
+    return { stage, answers: [...answers, ...offers], ready: !stage.negotiation.outstanding }
+  }
+
+  /** Responds with the next segment of the answer; the last may end the stage, if both sides want. */
+  #answer(request: LoginRequest): LoginAnswer {
+    const response = fields(request, this.#unsent.shift() ?? NO_TEXT)
+    if (this.#unsent.length > 0) return { ...response, continued: true, outcome: 'continue' }
+    if (!request.transit || !this.#ready) return { ...response, outcome: 'continue' }
+    const { nextStage } = request
+    const ending = { ...response, transit: true, nextStage }
+    const { header, names, negotiation } = this.#stage as NegotiatingStage
+    if (nextStage === StageNumber.Operational) {
+      this.#stage = { name: 'operational', header, names, negotiation }
+      return { ...ending, outcome: 'continue' }
+    }
+    const initiatorAlias = negotiation.received('InitiatorAlias')
+    const { isid, tsih, cid } = header
+    const identity = { ...names, initiatorAlias, isid, tsih, cid }
+    const refusal = this.#policy.admit(identity)
+    if (refusal !== undefined) return this.#fail(request, refusal, 'no session can be had for it')
+    this.#stage = { name: 'over' }
+    return { ...ending, outcome: 'full-feature', identity, parameters: negotiation.result() }
+  }
+
+  #fail(request: LoginRequest, status: LoginStatus, reason: string): LoginAnswer {
+    this.#stage = { name: 'over' }
+    return { ...fields(request, NO_TEXT), status, outcome: 'failed', reason }
+  }
+}
+
+/** A response that agrees to nothing yet. */
+function fields({ currentStage }: LoginRequest, text: Buffer): LoginResponseFields {
+  return {
+    status: LoginStatus.Success,
+    transit: false,
+    continued: false,
+    currentStage,
+    nextStage: 0,
+    versionMax: VERSION,
+    versionActive: VERSION,
+    text,
+  }
+}
+
+/** Gives each pair to the negotiation, and returns what it answers. */
+function takePairs(stage: NegotiatingStage, pairs: readonly TextPair[]): TextPair[] {
+  const answers: TextPair[] = []
+  for (const [key, value] of pairs) {
+    const answer = stage.negotiation.receive(key, value, stage.name)
+    if (answer !== undefined) answers.push(answer)
+  }
+  return answers
+}

@@ -1,0 +1,167 @@
+/**
+ * One session: its identity, parameters, connections, tasks, and the order of its commands, which
+ * all its connections share. What a connection does with its PDUs is in full-feature-phase.ts.
+ */
+import type { ScsiCommand, SessionParameters } from '@platter/protocol/iscsi'
+import type { Nexus, TaskExecutor } from '../scsi/scsi-task.ts'
+import type { CommandWindow } from './command-window.ts'
+import type { CloseReason } from './connection-sink.ts'
+import { Task, type TaskOwner, TaskStage } from './task.ts'
+
+/** Who a session belongs to. `isid` is twelve hexadecimal digits. */
+export interface SessionIdentity {
+  readonly type: 'Normal' | 'Discovery'
+  readonly initiatorName: string
+  readonly initiatorAlias: string | undefined
+  readonly isid: string
+  readonly tsih: number
+}
+
+/** A command that is not SCSI and came before its turn: its bytes, and how to act on them. */
+export interface EarlyPdu {
+  deliver(): void
+}
+
+/** A connection, as its session sees it. */
+export interface SessionConnection extends TaskOwner {
+  readonly cid: number
+  /** Ends the connection from the session's side; `closed` follows. */
+  end(reason: CloseReason, detail: string): void
+}
+
+/** Immediate commands that may be in progress beside the window's (RFC 7143 section 4.2.2.1). */
+const IMMEDIATE_TASKS = 8
+
+export class Session {
+  readonly identity: SessionIdentity
+  readonly parameters: SessionParameters
+  readonly window: CommandWindow
+  readonly connections = new Map<number, SessionConnection>()
+  readonly executor: TaskExecutor
+  readonly nexus: Nexus
+  /** Active tasks by Initiator Task Tag. */
+  readonly tasks = new Map<number, Task>()
+  readonly #records: Task[] = []
+  readonly #free: Task[] = []
+  #immediateTasks = 0
+  /** Commands that wait for an earlier CmdSN; bounded by the window. */
+  readonly #early = new Map<number, Task | EarlyPdu>()
+  #onEmpty: (() => void) | null = null
+  #nexusOpen = true
+
+  constructor(options: {
+    identity: SessionIdentity
+    parameters: SessionParameters
+    window: CommandWindow
+    executor: TaskExecutor
+  }) {
+    this.identity = options.identity
+    this.parameters = options.parameters
+    this.window = options.window
+    this.executor = options.executor
+    const { initiatorName, isid } = options.identity
+    this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`)
+  }
+
+  /** A record for a command, or undefined when too many immediate ones are in progress. */
+  beginTask(command: ScsiCommand, owner: TaskOwner): Task | undefined {
+    if (command.immediate && this.#immediateTasks >= IMMEDIATE_TASKS) return undefined
+    let task = this.#free.pop()
+    if (task === undefined) {
+      task = new Task(this.#records.length)
+      this.#records.push(task)
+    }
+    if (command.immediate) this.#immediateTasks++
+    task.begin(command, owner)
+    this.tasks.set(task.initiatorTaskTag, task)
+    return task
+  }
+
+  /** The task that a Target Transfer Tag of ours was made for, by its slot. */
+  taskInSlot(slot: number): Task | undefined {
+    return this.#records[slot]
+  }
+
+  /**
+   * A task's outcome is settled: its tag and its place in the window are free, and the record can
+   * be used again, though what it says of the outcome stays readable until then.
+   */
+  endTask(task: Task): void {
+    this.tasks.delete(task.initiatorTaskTag)
+    if (task.immediate) this.#immediateTasks--
+    else this.window.release()
+    task.end()
+    this.#free.push(task)
+    if (this.#onEmpty !== null && this.tasks.size === 0) this.#settle()
+  }
+
+  /** Keeps a command until those before it have come. A CmdSN that is kept already is ignored. */
+  keepEarly(cmdSN: number, command: Task | EarlyPdu): void {
+    this.#early.set(cmdSN, command)
+  }
+
+  isKept(cmdSN: number): boolean {
+    return this.#early.has(cmdSN)
+  }
+
+  /** Runs the commands whose turn has come since the last call. */
+  runEarly(): void {
+    while (this.#early.size > 0) {
+      const { expCmdSN } = this.window
+      const command = this.#early.get(expCmdSN)
+      if (command === undefined) return
+      this.#early.delete(expCmdSN)
+      this.window.advance()
+      if (!(command instanceof Task)) command.deliver()
+      else if (command.stage === TaskStage.Waiting) this.execute(command)
+      else if (command.stage === TaskStage.Aborted) command.owner.abortEnded(command)
+    }
+  }
+
+  execute(task: Task): void {
+    task.stage = TaskStage.Executing
+    this.executor.execute(task)
+  }
+
+  /**
+   * Takes a task back from the SCSI layer. When storage operations are still under way the record
+   * stays taken until they have ended: its owner's `abortEnded` is called then, or at once.
+   */
+  abort(task: Task): void {
+    const { stage } = task
+    if (stage === TaskStage.Aborted || stage === TaskStage.Free) return
+    task.stage = TaskStage.Aborted
+    task.unsolicitedOpen = false
+    if (stage === TaskStage.Executing) this.executor.aborted(task)
+    // A command that waits for its turn keeps its CmdSN until then.
+    if (stage === TaskStage.Waiting && this.#early.has(task.cmdSN)) return
+    if (task.pendingIo === 0) task.owner.abortEnded(task)
+  }
+
+  /** Aborts what a connection that is gone had in progress, and forgets what it sent early. */
+  removeConnection(connection: SessionConnection): void {
+    if (this.connections.get(connection.cid) === connection) {
+      this.connections.delete(connection.cid)
+    }
+    for (const task of [...this.tasks.values()]) {
+      if (task.owner === connection) this.abort(task)
+    }
+  }
+
+  /** Ends every connection; then, when no task is left, the nexus. `ended` is called once that is so. */
+  close(reason: CloseReason, detail: string, ended: () => void): void {
+    for (const connection of [...this.connections.values()]) connection.end(reason, detail)
+    this.#early.clear()
+    for (const task of [...this.tasks.values()]) this.abort(task)
+    this.#onEmpty = ended
+    if (this.tasks.size === 0) this.#settle()
+  }
+
+  #settle(): void {
+    const ended = this.#onEmpty
+    this.#onEmpty = null
+    if (this.#nexusOpen) this.executor.closeNexus(this.nexus)
+    this.#nexusOpen = false
+    ended?.()
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The iSCSI target node: what all its connections share. Its name and policy, its sessions, and the
+ * rules by which a login makes a session, replaces one, or joins one (RFC 7143 sections 6.3.1, 6.3.5).
+ */
+import {
+  formatTargetAddress,
+  LoginStatus,
+  type NegotiationPolicy,
+  type SessionParameters,
+} from '@platter/protocol/iscsi'
+import type { TaskExecutor } from '../scsi/scsi-task.ts'
+import { CommandWindow } from './command-window.ts'
+import type { LoginIdentity } from './login.ts'
+import { Session, type SessionConnection } from './session.ts'
+
+/** Bounds on what hosts may use; each is enforced, and exceeding it has an answer. */
+export interface SessionLimits {
+  readonly sessionsMax: number
+  /** Commands of one session in progress at once. */
+  readonly commandWindow: number
+  readonly loginTimeoutMs: number
+  readonly loginRequestsMax: number
+  /** Silence after which a connection is pinged, and how long the answer may take. */
+  readonly pingAfterMs: number
+  readonly pingTimeoutMs: number
+}
+
+export const defaultLimits: SessionLimits = {
+  sessionsMax: 256,
+  commandWindow: 128,
+  loginTimeoutMs: 15_000,
+  loginRequestsMax: 32,
+  pingAfterMs: 30_000,
+  pingTimeoutMs: 30_000,
+}
+
+export interface TargetNodeOptions {
+  readonly targetName: string
+  readonly targetAlias?: string
+  readonly targetPortalGroupTag: number
+  readonly negotiation: NegotiationPolicy
+  readonly limits: SessionLimits
+  readonly executor: TaskExecutor
+}
+
+/** The two ends of a TCP connection, as the portal saw them. */
+export interface ConnectionAddresses {
+  readonly localHost: string
+  readonly localPort: number
+  /** `host:port`, for people. */
+  readonly remote: string
+}
+
+export class TargetNode {
+  readonly options: TargetNodeOptions
+  readonly #sessions = new Map<number, Session>()
+  /** Sessions that have ended but still have storage operations under way. */
+  readonly #ending = new Set<Session>()
+  #lastTsih = 0
+  #onAllEnded: (() => void) | undefined
+
+  constructor(options: TargetNodeOptions) {
+    this.options = options
+  }
+
+  /** Live sessions. */
+  sessions(): Iterable<Session> {
+    return this.#sessions.values()
+  }
+
+  /** Whether a login may go on: the login status to refuse it with, or undefined. */
+  admit(identity: LoginIdentity): LoginStatus | undefined {
+    if (identity.tsih === 0) {
+      const full = this.#sessions.size >= this.options.limits.sessionsMax
+      return full && this.#sameSession(identity) === undefined
+        ? LoginStatus.OutOfResources
+        : undefined
+    }
+    const session = this.#sessions.get(identity.tsih)
+    if (session === undefined) return LoginStatus.SessionDoesNotExist
+    const { initiatorName, isid } = session.identity
+    if (initiatorName !== identity.initiatorName || isid !== identity.isid) {
+      return LoginStatus.CannotIncludeInSession
+    }
+    const others = session.connections.size - (session.connections.has(identity.cid) ? 1 : 0)
+    return others >= session.parameters.maxConnections ? LoginStatus.TooManyConnections : undefined
+  }
+
+  /**
+   * The session of a login that has reached full feature phase. A leading login ends the session of
+   * the same initiator port, if there is one (session reinstatement); a further one ends the
+   * connection with the same CID (connection reinstatement).
+   */
+  enter(identity: LoginIdentity, parameters: SessionParameters, cmdSN: number): Session {
+    if (identity.tsih !== 0) {
+      const session = this.#sessions.get(identity.tsih) as Session
+      session.connections.get(identity.cid)?.end('reinstated', 'the same CID logged in again')
+      return session
+    }
+    const former = this.#sameSession(identity)
+    if (former !== undefined) this.#end(former, 'reinstated', 'the same initiator port logged in')
+    const session = new Session({
+      identity: {
+        type: identity.sessionType,
+        initiatorName: identity.initiatorName,
+        initiatorAlias: identity.initiatorAlias,
+        isid: identity.isid,
+        tsih: this.#nextTsih(),
+      },
+      parameters,
+      window: new CommandWindow(cmdSN, this.options.limits.commandWindow),
+      executor: this.options.executor,
+    })
+    this.#sessions.set(session.identity.tsih, session)
+    return session
+  }
+
+  /** A connection has ended. The session's last one takes the session with it. */
+  connectionEnded(session: Session, connection: SessionConnection): void {
+    session.removeConnection(connection)
+    const { tsih } = session.identity
+    if (session.connections.size === 0 && this.#sessions.get(tsih) === session) {
+      this.#end(session, 'session-ended', 'its last connection ended')
+    }
+  }
+
+  /** Ends every session; resolves when no storage operation of theirs is under way. */
+  async close(): Promise<void> {
+    for (const session of [...this.#sessions.values()]) {
+      this.#end(session, 'shutdown', 'the server stops')
+    }
+    if (this.#ending.size === 0) return
+    await new Promise<void>((resolve) => {
+      this.#onAllEnded = resolve
+    })
+  }
+
+  targetAddresses(addresses: ConnectionAddresses): {
+    targetName: string
+    addresses: readonly string[]
+  } {
+    const { targetName, targetPortalGroupTag } = this.options
+    const { localHost, localPort } = addresses
+    const address = formatTargetAddress({ host: localHost, port: localPort, targetPortalGroupTag })
+    return { targetName, addresses: [address] }
+  }
+
+  #end(
+    session: Session,
+    reason: 'reinstated' | 'session-ended' | 'shutdown',
+    detail: string,
+  ): void {
+    this.#sessions.delete(session.identity.tsih)
+    this.#ending.add(session)
+    session.close(reason, detail, () => {
+      this.#ending.delete(session)
+      if (this.#ending.size === 0) this.#onAllEnded?.()
+    })
+  }
+
+  #sameSession(identity: LoginIdentity): Session | undefined {
+    for (const session of this.#sessions.values()) {
+      const { initiatorName, isid, type } = session.identity
+      const same = initiatorName === identity.initiatorName && isid === identity.isid
+      if (same && type === identity.sessionType) return session
+    }
+    return undefined
+  }
+
+  /** TSIH 0 is reserved (RFC 7143 section 11.12.6). */
+  #nextTsih(): number {
+    do {
+      this.#lastTsih = (this.#lastTsih % 0xffff) + 1
+    } while (this.#sessions.has(this.#lastTsih))
+    return this.#lastTsih
+  }
+}

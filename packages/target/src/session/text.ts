@@ -1,0 +1,131 @@
+/**
+ * Text negotiation in full feature phase (RFC 7143 sections 11.10 and 11.11): SendTargets, and the
+ * few keys that may change after login. Both ways a text may continue over several PDUs.
+ */
+import {
+  encodeText,
+  RESERVED_TAG,
+  RejectReason,
+  TextAssembler,
+  TextRequest,
+} from '@platter/protocol/iscsi'
+import type { ControlContext, ControlPdu } from './control-pdu.ts'
+
+/** Text of one exchange that is gathered before it is acted on, in bytes. */
+const TEXT_LIMIT = 65536
+const NO_TEXT: Buffer = Buffer.alloc(0)
+
+/** One exchange at a time on a connection; a new request with no tag gives up the one before. */
+export class TextExchange {
+  readonly #context: ControlContext
+  #initiatorTaskTag = RESERVED_TAG
+  #tag = RESERVED_TAG
+  #request = new TextAssembler(TEXT_LIMIT)
+  #answer = NO_TEXT
+  #sent = 0
+
+  constructor(context: ControlContext) {
+    this.#context = context
+  }
+
+  request({ header, data }: ControlPdu): void {
+    const pdu = new TextRequest().at(header, 0)
+    if (pdu.targetTransferTag === RESERVED_TAG) {
+      this.#begin(pdu.initiatorTaskTag)
+    } else if (
+      pdu.targetTransferTag !== this.#tag ||
+      pdu.initiatorTaskTag !== this.#initiatorTaskTag
+    ) {
+      this.#context.responder.reject(RejectReason.InvalidPduField, header, 0)
+      return
+    }
+    if (pdu.continued && pdu.final) {
+      this.#context.responder.reject(RejectReason.ProtocolError, header, 0)
+      return
+    }
+    if (this.#sent < this.#answer.length) {
+      this.#sendPiece(pdu.final)
+      return
+    }
+    this.#request.append(data, 0, data.length)
+    if (pdu.continued) {
+      this.#send(false, false, NO_TEXT)
+      return
+    }
+    this.#answer = this.#answerTo(this.#request.take())
+    this.#sent = 0
+    this.#sendPiece(pdu.final)
+  }
+
+  #begin(initiatorTaskTag: number): void {
+    this.#initiatorTaskTag = initiatorTaskTag
+    this.#tag = RESERVED_TAG
+    this.#request = new TextAssembler(TEXT_LIMIT)
+    this.#answer = NO_TEXT
+    this.#sent = 0
+  }
+
+  #sendPiece(requestFinal: boolean): void {
+    const end = Math.min(this.#answer.length, this.#sent + this.#context.sendSegmentMax)
+    const piece = this.#answer.subarray(this.#sent, end)
+    this.#sent = end
+    const more = end < this.#answer.length
+    this.#send(!more && requestFinal, more, piece)
+  }
+
+  #send(final: boolean, continued: boolean, data: Buffer): void {
+    if (!final && this.#tag === RESERVED_TAG) this.#tag = this.#context.nextTag()
+    const initiatorTaskTag = this.#initiatorTaskTag
+    const targetTransferTag = final ? RESERVED_TAG : this.#tag
+    this.#context.responder.textResponse(
+      { initiatorTaskTag, targetTransferTag, final, continued },
+      data,
+    )
+    if (final) this.#begin(RESERVED_TAG)
+  }
+
+  #answerTo(pairs: readonly (readonly [string, string])[]): Buffer {
+    const answers: [string, string][] = []
+    for (const [key, value] of pairs) {
+      if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
+      else if (key === 'InitiatorAlias') continue
+      else answers.push([key, knownAtLoginOnly.has(key) ? 'Reject' : 'NotUnderstood'])
+    }
+    return encodeText(answers)
+  }
+
+  /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
+  #sendTargets(value: string): [string, string][] {
+    const { targetName, addresses } = this.#context.targetAddresses()
+    const discovery = this.#context.session.identity.type === 'Discovery'
+    if (value === 'All' && !discovery) return [['SendTargets', 'Reject']]
+    if (value === '' && discovery) return [['SendTargets', 'Reject']]
+    if (value !== 'All' && value !== '' && value !== targetName) return []
+    return [
+      ['TargetName', targetName],
+      ...addresses.map((address): [string, string] => ['TargetAddress', address]),
+    ]
+  }
+}
+
+const knownAtLoginOnly: ReadonlySet<string> = new Set([
+  'AuthMethod',
+  'HeaderDigest',
+  'DataDigest',
+  'MaxConnections',
+  'TargetName',
+  'InitiatorName',
+  'InitialR2T',
+  'ImmediateData',
+  'MaxBurstLength',
+  'FirstBurstLength',
+  'DefaultTime2Wait',
+  'DefaultTime2Retain',
+  'MaxOutstandingR2T',
+  'DataPDUInOrder',
+  'DataSequenceInOrder',
+  'ErrorRecoveryLevel',
+  'SessionType',
+  'TaskReporting',
+  'iSCSIProtocolLevel',
+])

@@ -1,0 +1,80 @@
+/**
+ * A small SCSI layer for tests of the session: opcode 28h reads and 2Ah writes blocks of a volume,
+ * 12h answers with parameter data, 55h gathers some, 35h waits for a flush; the rest is CHECK CONDITION.
+ */
+import type {
+  Nexus,
+  ScsiTask,
+  TaskExecutor,
+  TaskManagementOutcome,
+} from '../../src/scsi/scsi-task.ts'
+import type { Volume } from '../../src/volume/volume.ts'
+
+export const BLOCK_BYTES = 512
+export const SENSE = Buffer.from('700005000000000a00000000200000000000', 'hex')
+
+export class BlockExecutor implements TaskExecutor {
+  readonly dataOutMaxBytes = 65536
+  readonly volume: Volume
+  readonly nexuses: Nexus[] = []
+  readonly closedNexuses: Nexus[] = []
+  readonly executed: number[] = []
+  readonly gathered: Buffer[] = []
+  readonly abortedTasks: ScsiTask[] = []
+  readonly resets: string[] = []
+
+  constructor(volume: Volume) {
+    this.volume = volume
+  }
+
+  openNexus(initiatorPort: string): Nexus {
+    const nexus = { initiatorPort }
+    this.nexuses.push(nexus)
+    return nexus
+  }
+
+  closeNexus(nexus: Nexus): void {
+    this.closedNexuses.push(nexus)
+  }
+
+  execute(task: ScsiTask): void {
+    const opcode = task.cdb[0] as number
+    const offset = task.cdb.readUInt32BE(2) * BLOCK_BYTES
+    const length = task.cdb.readUInt16BE(7) * BLOCK_BYTES
+    this.executed.push(task.cdb.readUInt32BE(2))
+    if (opcode === 0x28) {
+      task.next = (failed) => failed.checkCondition(SENSE)
+      task.sendExtent(this.volume, offset, length)
+    } else if (opcode === 0x2a) {
+      task.next = (done, error) => (error ? done.checkCondition(SENSE) : done.finish(0))
+      task.receiveExtent(this.volume, offset, length)
+    } else if (opcode === 0x12) {
+      task.sendData(Buffer.alloc(task.cdb[4] as number, 0x5a))
+    } else if (opcode === 0x55) {
+      task.next = (done) => {
+        this.gathered.push(Buffer.from(done.dataOut))
+        done.finish(0)
+      }
+      task.receiveData(task.cdb.readUInt16BE(7))
+    } else if (opcode === 0x35) {
+      task.next = (done) => done.finish(0)
+      this.volume.flush(task.awaitIo())
+    } else {
+      task.checkCondition(SENSE)
+    }
+  }
+
+  aborted(task: ScsiTask): void {
+    this.abortedTasks.push(task)
+  }
+
+  resetLogicalUnit(_nexus: Nexus, lun: Buffer): TaskManagementOutcome {
+    this.resets.push(lun.toString('hex'))
+    return 'complete'
+  }
+
+  resetTarget(): TaskManagementOutcome {
+    this.resets.push('target')
+    return 'complete'
+  }
+}

@@ -84,7 +84,7 @@ export type LoginAnswer = LoginResponseFields &
         readonly identity: LoginIdentity
         readonly parameters: SessionParameters
       }
-    | { readonly outcome: 'failed'; readonly reason: string }
+    | { readonly outcome: 'failed'; readonly detail: string }
   )
 
 /** The only version of the protocol (RFC 7143 section 11.12.4). */
@@ -306,9 +306,9 @@ export class TargetLogin {
     return { ...ending, outcome: 'full-feature', identity, parameters: negotiation.result() }
   }
 
-  #fail(request: LoginRequest, status: LoginStatus, reason: string): LoginAnswer {
+  #fail(request: LoginRequest, status: LoginStatus, detail: string): LoginAnswer {
     this.#stage = { name: 'over' }
-    return { ...fields(request, NO_TEXT), status, outcome: 'failed', reason }
+    return { ...fields(request, NO_TEXT), status, outcome: 'failed', detail }
   }
 }
 

@@ -76,7 +76,7 @@ function send(login: TargetLogin, fields: RequestFields, pairs: TextPair[] = [])
 function refuses(t: Test, answer: LoginAnswer, status: LoginStatus, reason?: RegExp): void {
   t.match(answer, { outcome: 'failed', status, transit: false })
   t.equal(answer.text.length, 0)
-  if (reason !== undefined) t.match(answer.outcome === 'failed' && answer.reason, reason)
+  if (reason !== undefined) t.match(answer.outcome === 'failed' && answer.detail, reason)
 }
 
 function pairsOf(answer: LoginAnswer): Record<string, string> {

@@ -103,8 +103,14 @@ interface Identified {
 }
 
 type LoginStage =
-  /** The text of the first request is not complete. */
-  | { readonly name: 'identification'; readonly header: LoginHeader | undefined }
+  /** No request has come. */
+  | { readonly name: 'unheard' }
+  /** The text of the first request is not complete; it belongs to stage `currentStage`. */
+  | {
+      readonly name: 'identification'
+      readonly header: LoginHeader
+      readonly currentStage: number
+    }
   | (Identified & { readonly name: 'security'; readonly authentication: Authentication })
   | (Identified & { readonly name: 'operational' })
   | { readonly name: 'over' }
@@ -121,7 +127,7 @@ interface StageResult {
 export class TargetLogin {
   readonly #policy: LoginPolicy
   readonly #text: TextAssembler
-  #stage: LoginStage = { name: 'identification', header: undefined }
+  #stage: LoginStage = { name: 'unheard' }
   #requests = 0
   #textBytes = 0
   /** What remains of an answer that is longer than a segment, and whether the stage could end then. */
@@ -179,14 +185,15 @@ export class TargetLogin {
   #checkHeader(request: LoginRequest): void {
     const stage = this.#stage
     if (stage.name === 'over') throw refused('a Login Request after the end of the login')
-    const header = headerOf(request)
-    if (stage.header === undefined) this.#checkFirst(request)
-    else checkUnchanged(stage.header, header)
-    if (stage.name === 'identification') this.#stage = { name: 'identification', header }
-    const expected = stage.name === 'operational' ? StageNumber.Operational : StageNumber.Security
-    const { currentStage } = request
-    if (stage.name !== 'identification' && currentStage !== expected) {
-      throw refused(`CSG is ${currentStage} in stage ${expected}`)
+    if (stage.name === 'unheard') {
+      this.#checkFirst(request)
+      const { currentStage } = request
+      this.#stage = { name: 'identification', header: headerOf(request), currentStage }
+    } else {
+      checkUnchanged(stage.header, headerOf(request))
+      if (request.currentStage !== stageNumber(stage)) {
+        throw refused(`CSG is ${request.currentStage} in stage ${stageNumber(stage)}`)
+      }
     }
     checkTransit(request)
   }
@@ -209,33 +216,38 @@ export class TargetLogin {
     const stage = this.#stage
     switch (stage.name) {
       case 'identification':
-        return this.#identify(request, pairs)
+        return this.#identify(stage, request, pairs)
       case 'security':
         return this.#security(stage, request, takePairs(stage, laterPairs(pairs)))
       case 'operational':
         return this.#operational(stage, request, takePairs(stage, laterPairs(pairs)))
+      case 'unheard':
       case 'over':
-        throw refused('a Login Request after the end of the login')
+        throw new Error(`no request is taken in when a login is ${stage.name}`)
     }
   }
 
   /** The first request tells who is there; then it is like any other of its stage. */
-  #identify(request: LoginRequest, pairs: readonly TextPair[]): StageResult {
+  #identify(
+    { header, currentStage }: Extract<LoginStage, { name: 'identification' }>,
+    request: LoginRequest,
+    pairs: readonly TextPair[],
+  ): StageResult {
     const { targetName, targetAlias, targetPortalGroupTag, negotiation: policy } = this.#policy
     const names = namesOf(pairs)
     if (names.sessionType === 'Normal' && names.targetName !== targetName) {
       throw refused(`there is no target ${names.targetName} here`, LoginStatus.NotFound)
     }
     const { sessionType } = names
-    const leading = request.tsih === 0
+    const leading = header.tsih === 0
     const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
-    const identified = { header: headerOf(request), names, negotiation }
+    const identified = { header, names, negotiation }
     const own: TextPair[] = []
     if (sessionType === 'Normal') {
       own.push(negotiation.declare('TargetPortalGroupTag', `${targetPortalGroupTag}`))
       if (targetAlias !== undefined) own.push(negotiation.declare('TargetAlias', targetAlias))
     }
-    if (request.currentStage === StageNumber.Security) {
+    if (currentStage === StageNumber.Security) {
       const authentication: Authentication = { method: 'undecided' }
       const stage = { ...identified, name: 'security', authentication } as const
       return this.#security(stage, request, [...own, ...takePairs(stage, pairs)])
@@ -310,6 +322,12 @@ export class TargetLogin {
     this.#stage = { name: 'over' }
     return { ...fields(request, NO_TEXT), status, outcome: 'failed', detail }
   }
+}
+
+/** The CSG that requests must have. */
+function stageNumber(stage: Extract<LoginStage, { header: LoginHeader }>): number {
+  if (stage.name === 'identification') return stage.currentStage
+  return stage.name === 'security' ? StageNumber.Security : StageNumber.Operational
 }
 
 /** A response that agrees to nothing yet. */

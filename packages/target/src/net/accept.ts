@@ -15,6 +15,8 @@ export function receiveInto(accepted: Socket, buffer: Buffer, onBytes: OnBytes):
   const handle = holder._handle
   if (handle === null || handle === undefined) return receiveEvents(accepted, onBytes)
   holder._handle = null
+  // An empty shell now, which its server would wait for when it closes.
+  accepted.destroy()
   const onread: OnReadOpts = {
     buffer,
     callback: (length: number, into: Uint8Array) => onBytes(into as Buffer, length),

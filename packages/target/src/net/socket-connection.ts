@@ -192,7 +192,9 @@ export class SocketConnection implements ConnectionSink {
       this.#write(slab, length)
       return
     }
-    slab.copy(this.slab, this.reserve(length), 0, length)
+    // First: it may change `this.slab`.
+    const at = this.reserve(length)
+    slab.copy(this.slab, at, 0, length)
     this.commit(length)
     this.returnSlab(slab)
   }

@@ -19,7 +19,7 @@ export class FuseMount {
   static async mount(portal: string, ...options: readonly string[]): Promise<FuseMount> {
     const directory = temporaryDirectory()
     onCleanUp(() => unmountNow(directory))
-    const parameters = [platterScript, 'mount', ...options, portal, directory]
+    const parameters = [platterScript(), 'mount', ...options, portal, directory]
     const mount = new FuseMount(directory, new BackgroundProcess(process.execPath, parameters))
     await mount.process.untilReady(async () => isMounted(directory))
     return mount
@@ -31,7 +31,7 @@ export class FuseMount {
 
   /** `platter unmount`, and waits until the process behind the mount has ended by itself. */
   async unmount(): Promise<void> {
-    await runOk(process.execPath, [platterScript, 'unmount', this.directory])
+    await runOk(process.execPath, [platterScript(), 'unmount', this.directory])
     await this.process.untilEnded()
   }
 }

@@ -10,8 +10,8 @@ function executable(packageName: string, script: string): string {
   return fileURLToPath(new URL(`../bin/${script}`, import.meta.resolve(packageName)))
 }
 
-export const platterdScript = executable('@platter/target', 'platterd.js')
-export const platterScript = executable('@platter/initiator', 'platter.js')
+export const platterdScript = (): string => executable('@platter/target', 'platterd.js')
+export const platterScript = (): string => executable('@platter/initiator', 'platter.js')
 
 export interface PartitionRequest {
   /** Where the disk files are made; they are named disk-0, disk-1, … */
@@ -54,7 +54,7 @@ export class TargetProcess {
   /** Runs `platterd serve` and waits until it accepts connections and commands. */
   async serve(): Promise<void> {
     const portal = ['--portal', this.portal]
-    const parameters = [platterdScript, 'serve', '--state', this.stateDirectory, ...portal]
+    const parameters = [platterdScript(), 'serve', '--state', this.stateDirectory, ...portal]
     this.#process = new BackgroundProcess(process.execPath, parameters)
     await this.#process.untilReady(() => accepts(this.port))
     await this.#process.untilReady(async () => (await this.try('status')).status === 0)
@@ -95,7 +95,7 @@ export class TargetProcess {
   /** Runs one `platterd` command against this server, whatever comes of it. */
   try(...parameters: string[]): Promise<Outcome> {
     const state = ['--state', this.stateDirectory]
-    return run(process.execPath, [platterdScript, ...parameters, ...state])
+    return run(process.execPath, [platterdScript(), ...parameters, ...state])
   }
 
   /** Runs one `platterd` command with --json and answers with what it printed. */

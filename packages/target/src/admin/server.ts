@@ -48,6 +48,9 @@ function createApp({ target, onInternalError }: AdminServerOptions): FastifyInst
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
     return503OnClosing: true,
+    frameworkErrors: (error, _request, reply: FastifyReply) => {
+      sendError(reply, error.statusCode ?? 400, 'invalid-request', error.message)
+    },
   })
   app.setNotFoundHandler((request, reply) => {
     const known = `${request.method} ${request.url}`

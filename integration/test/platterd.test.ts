@@ -1,0 +1,122 @@
+/** platterd as a process: signals, kills, and what the next one finds. */
+import { once } from 'node:events'
+import { lstatSync, readFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { run } from '../lib/command.ts'
+import { platterdScript, TargetProcess } from '../lib/target-process.ts'
+
+t.teardown(cleanUp)
+t.setTimeout(120_000)
+
+const MiB = 1024 * 1024
+
+interface Partition {
+  readonly name: string
+  readonly lun: number | null
+}
+
+/** One request to the admin API, which is far faster than a command; undefined when the server has gone. */
+async function admin<T>(
+  target: TargetProcess,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<T | undefined> {
+  const socketPath = join(target.stateDirectory, 'admin.sock')
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+  const outgoing = request({ socketPath, method, path: `/api/v1/${path}`, headers })
+  try {
+    outgoing.end(body && JSON.stringify(body))
+    const [response] = await once(outgoing, 'response')
+    let text = ''
+    for await (const chunk of response) text += chunk
+    if (response.statusCode >= 400) throw new Error(`${method} ${path}: ${text}`)
+    return text === '' ? undefined : JSON.parse(text)
+  } catch (error) {
+    if (/ECONN|EPIPE|socket hang up|aborted/.test((error as Error).message)) return undefined
+    throw error
+  }
+}
+
+async function makeArray(target: TargetProcess): Promise<string> {
+  const disk = join(target.stateDirectory, 'd0')
+  await admin(target, 'POST', 'disks/create', { path: disk, sizeBytes: 64 * MiB })
+  const array = { name: 'a', level: 'raid0', chunkSizeBytes: 65536, disks: [disk] }
+  await admin(target, 'POST', 'arrays', array)
+  return disk
+}
+
+t.test('SIGTERM and SIGINT stop it cleanly, with a host connected', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const target = await TargetProcess.start()
+    const socket = join(target.stateDirectory, 'admin.sock')
+    t.equal(lstatSync(socket).mode & 0o777, 0o600)
+    const host = connect(target.port, '127.0.0.1').resume()
+    await once(host, 'connect')
+    process.kill(target.pid, signal)
+    await once(host, 'close')
+    // A second signal would end it at once.
+    while (target.running) await new Promise((resolve) => setTimeout(resolve, 10))
+    t.equal(await target.stop(), 0, target.log)
+    t.match(target.log, `stopping signal=${signal}`)
+    t.throws(() => lstatSync(socket), { code: 'ENOENT' })
+  }
+})
+
+t.test('after kill -9 the next one takes over; while it runs no other can', async (t) => {
+  const target = await TargetProcess.start()
+  const disk = await makeArray(target)
+  const before = await admin(target, 'GET', 'arrays')
+
+  const second = ['serve', '--state', target.stateDirectory, '--portal', '127.0.0.1:0']
+  const refused = await run(process.execPath, [platterdScript(), ...second])
+  t.equal(refused.status, 1)
+  t.match(refused.stderr, `is in use by process ${target.pid} `)
+
+  const other = await TargetProcess.start(temporaryDirectory())
+  const taken = await other.try('disk', 'add', disk)
+  t.equal(taken.status, 1)
+  t.match(taken.stderr, `in use by process ${target.pid} `)
+
+  await target.kill()
+  const socket = join(target.stateDirectory, 'admin.sock')
+  t.ok(lstatSync(socket).isSocket(), 'the killed one left its socket behind')
+  await target.serve()
+  t.same(await admin(target, 'GET', 'arrays'), before)
+  t.equal(await target.stop(), 0)
+})
+
+t.test('killed at any moment while partitions come and go, it keeps all it answered', async (t) => {
+  const target = await TargetProcess.start()
+  await makeArray(target)
+  const answered = new Map<string, number | null>()
+  for (let round = 0; round < 4; round++) {
+    const killed = new Promise((resolve) => setTimeout(resolve, 20 + 37 * round)).then(() =>
+      target.kill(),
+    )
+    for (let index = 0; ; index++) {
+      const name = `p${round}-${index}`
+      const wanted = { array: 'a', name, sizeBytes: 65536 }
+      const made = await admin<Partition>(target, 'POST', 'partitions', wanted)
+      if (made === undefined) break
+      if (index % 4 === 0) answered.set(name, made.lun)
+      else await admin(target, 'DELETE', `partitions/a/${name}`)
+    }
+    await killed
+    await target.serve()
+    const { problems } = (await admin<{ problems: string[] }>(target, 'GET', 'status'))!
+    t.same(problems, [])
+    const partitions = (await admin<Partition[]>(target, 'GET', 'partitions'))!
+    const luns = new Map(partitions.map(({ name, lun }) => [name, lun]))
+    for (const [name, lun] of answered) t.equal(luns.get(name), lun, `${name} has its LUN`)
+    t.equal(new Set(luns.values()).size, partitions.length, 'each has one of its own')
+    t.notOk(partitions.some(({ lun }) => lun === null))
+    const state = readFileSync(join(target.stateDirectory, 'state.json'), 'utf8')
+    t.equal(JSON.parse(state).grants.length, partitions.length, 'no grant is left over')
+  }
+  t.equal(await target.stop(), 0)
+})

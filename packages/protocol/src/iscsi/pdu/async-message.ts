@@ -1,6 +1,6 @@
 /** Asynchronous Message (RFC 7143 section 11.9). */
 import { blob, struct, u8, u16be, u24be, u32be } from 'buffer-layout'
-import { BasicHeader, bhsOffsets } from '../bhs.ts'
+import { BasicHeader, bhsOffsets, RESERVED_TAG } from '../bhs.ts'
 import { Opcode } from '../opcode.ts'
 
 /** The rows of the picture in section 11.9. */
@@ -28,6 +28,13 @@ const asyncMessageAt = bhsOffsets(asyncMessageLayout)
 export class AsyncMessage extends BasicHeader {
   protected readonly firstByte = Opcode.AsyncMessage
   protected override readonly secondByte = 0x80
+
+  /** As for every PDU; the tag is always the reserved one. */
+  override init(buffer: Buffer, base: number): this {
+    super.init(buffer, base)
+    this.initiatorTaskTag = RESERVED_TAG
+    return this
+  }
 
   get statSN(): number {
     return this.u32(asyncMessageAt.statSN)

@@ -101,7 +101,7 @@ export class LoginRequest extends BasicHeader {
 
   /** Where the six bytes of the ISID lie in `buffer`. */
   get isidPosition(): number {
-    return this.base + 8
+    return this.base + loginRequestAt.isid
   }
 }
 
@@ -220,6 +220,6 @@ export class LoginResponse extends BasicHeader {
 
   /** Where the six bytes of the ISID lie in `buffer`. */
   get isidPosition(): number {
-    return this.base + 8
+    return this.base + loginResponseAt.isid
   }
 }

@@ -1,6 +1,6 @@
 /** Reject (RFC 7143 section 11.17). */
 import { blob, struct, u8, u24be, u32be } from 'buffer-layout'
-import { BasicHeader, bhsOffsets } from '../bhs.ts'
+import { BasicHeader, bhsOffsets, RESERVED_TAG } from '../bhs.ts'
 import { Opcode } from '../opcode.ts'
 
 /** The rows of the picture in section 11.17; the header that is rejected is the data segment. */
@@ -25,6 +25,13 @@ const rejectAt = bhsOffsets(rejectLayout)
 export class Reject extends BasicHeader {
   protected readonly firstByte = Opcode.Reject
   protected override readonly secondByte = 0x80
+
+  /** As for every PDU; the tag is always the reserved one. */
+  override init(buffer: Buffer, base: number): this {
+    super.init(buffer, base)
+    this.initiatorTaskTag = RESERVED_TAG
+    return this
+  }
 
   /** See RejectReason. */
   get reason(): number {

@@ -9,6 +9,9 @@ import { ProtocolError } from './errors.ts'
 /** Length of a digest, in bytes. */
 export const DIGEST_LENGTH = 4
 
+/** What the one byte of TotalAHSLength can say, in bytes. */
+const AHS_LENGTH_MAX = 255 * 4
+
 /** Is told of each PDU as it comes in. Buffers are the framer's or its caller's: valid during the call. */
 export interface FramerHandler {
   /** Header and AHS are at `buffer[base …]`, verified; nothing of the data segment has been passed on. */
@@ -26,19 +29,19 @@ type Stage = (typeof Stage)[keyof typeof Stage]
 
 export class Framer {
   readonly #handler: FramerHandler
-  /** What each side has agreed to; a change takes effect with the next PDU. */
+  /** What the two sides have agreed on. A change, made in `onEnd`, takes effect with the next PDU. */
   headerDigest = false
   dataDigest = false
   /** The longest data segment taken in, in bytes; a longer one is a breach. */
   dataSegmentLengthMax: number
-  /** The most additional header segments, in bytes. */
-  ahsLengthMax = 1020
-  /** Set by the handler to stop `push` after the callback that set it. */
+  /** The longest additional header segments taken in, in bytes, at most 1020. */
+  ahsLengthMax = AHS_LENGTH_MAX
+  /** Set by the handler to stop `push` right after the callback that set it. */
   paused = false
 
   #stage: Stage = Stage.Header
   /** Header, AHS and digest when they are cut by the end of a chunk. */
-  readonly #scratch = Buffer.alloc(BHS_LENGTH + 1020 + DIGEST_LENGTH)
+  readonly #scratch = Buffer.allocUnsafeSlow(BHS_LENGTH + AHS_LENGTH_MAX + DIGEST_LENGTH)
   #scratchLength = 0
   /** Data segment, padding and digest when a data digest is to be checked first. */
   #segment = Buffer.alloc(0)
@@ -77,8 +80,7 @@ export class Framer {
     if (this.#scratchLength === 0 && end - at >= BHS_LENGTH) {
       const length = this.#headerLength(buffer, at)
       if (end - at >= length) {
-        this.#headerComplete(buffer, at)
-        return at + length
+        return this.#headerComplete(buffer, at, at + length)
       }
     }
     const have = this.#scratchLength
@@ -89,11 +91,9 @@ export class Framer {
     const complete =
       this.#scratchLength >= BHS_LENGTH &&
       this.#scratchLength === this.#headerLength(this.#scratch, 0)
-    if (complete) {
-      this.#scratchLength = 0
-      this.#headerComplete(this.#scratch, 0)
-    }
-    return at + copied
+    if (!complete) return at + copied
+    this.#scratchLength = 0
+    return this.#headerComplete(this.#scratch, 0, at + copied)
   }
 
   /** Length of header, AHS and header digest, from the header's first bytes. */
@@ -105,7 +105,8 @@ export class Framer {
     return BHS_LENGTH + ahsLength + (this.headerDigest ? DIGEST_LENGTH : 0)
   }
 
-  #headerComplete(buffer: Buffer, base: number): void {
+  /** `end` is where the header ends in the input. Returns how far that is taken in. */
+  #headerComplete(buffer: Buffer, base: number, end: number): number {
     const length = 4 * (buffer[base + 4] as number) + BHS_LENGTH
     if (this.headerDigest) {
       const got = buffer.readUInt32LE(base + length)
@@ -123,33 +124,40 @@ export class Framer {
     }
     this.#dataLength = dataLength
     this.#dataOffset = 0
-    this.#stage = Stage.Header
     if (dataLength > 0) this.#stage = this.dataDigest ? Stage.GatherData : Stage.Data
     this.#handler.onHeader(buffer, base)
-    if (dataLength === 0) this.#handler.onEnd()
+    return dataLength > 0 ? end : this.#end(end)
+  }
+
+  /** The PDU ends at `at`. Returns how far the input is taken in. */
+  #end(at: number): number {
+    if (this.paused) {
+      // Its last byte is given back, so that whoever resumes has something to push, and gets `onEnd`.
+      this.#skip = 1
+      this.#stage = Stage.Padding
+      return at - 1
+    }
+    this.#stage = Stage.Header
+    this.#handler.onEnd()
+    return at
   }
 
   #data(buffer: Buffer, at: number, end: number): number {
     const length = Math.min(this.#dataLength - this.#dataOffset, end - at)
     const offset = this.#dataOffset
     this.#dataOffset += length
-    if (this.#dataOffset === this.#dataLength) {
-      this.#skip = -this.#dataLength & 3
-      this.#stage = this.#skip > 0 ? Stage.Padding : Stage.Header
-    }
     this.#handler.onData(buffer, at, length, offset)
-    if (this.#stage === Stage.Header) this.#handler.onEnd()
+    if (this.#dataOffset < this.#dataLength) return at + length
+    this.#skip = -this.#dataLength & 3
+    if (this.#skip === 0) return this.#end(at + length)
+    this.#stage = Stage.Padding
     return at + length
   }
 
   #padding(at: number, end: number): number {
     const length = Math.min(this.#skip, end - at)
     this.#skip -= length
-    if (this.#skip === 0) {
-      this.#stage = Stage.Header
-      this.#handler.onEnd()
-    }
-    return at + length
+    return this.#skip === 0 ? this.#end(at + length) : at + length
   }
 
   #gather(buffer: Buffer, at: number, end: number): number {
@@ -163,13 +171,12 @@ export class Framer {
     buffer.copy(this.#segment, this.#dataOffset, at, at + length)
     this.#dataOffset += length
     if (this.#dataOffset < wanted) return at + length
-    this.#stage = Stage.Header
     if (crc32c(this.#segment, 0, padded) === this.#segment.readUInt32LE(padded)) {
       this.#handler.onData(this.#segment, 0, this.#dataLength, 0)
-      this.#handler.onEnd()
-    } else {
-      this.#handler.onDataDigestError()
+      return this.#end(at + length)
     }
+    this.#stage = Stage.Header
+    this.#handler.onDataDigestError()
     return at + length
   }
 }

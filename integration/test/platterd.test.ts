@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run } from '../lib/command.ts'
+import { RawConnection } from '../lib/raw-connection.ts'
 import { platterdScript, TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
@@ -65,6 +66,23 @@ t.test('SIGTERM and SIGINT stop it cleanly, with a host connected', async (t) =>
     t.match(target.log, `stopping signal=${signal}`)
     t.throws(() => lstatSync(socket), { code: 'ENOENT' })
   }
+})
+
+t.test('a host that is logged in is listed, with both ends of its connection', async (t) => {
+  const target = await TargetProcess.start()
+  t.same(await target.command('session', 'list'), [])
+  const host = await RawConnection.logIn(target.port, { targetName: await target.targetName() })
+  const [session, ...others] = await target.command<object[]>('session', 'list')
+  t.same(others, [])
+  t.match(session, {
+    initiatorName: /^iqn\./,
+    isid: /^[0-9a-f]{12}$/,
+    type: 'normal',
+    connections: [{ remote: /^127\.0\.0\.1:\d+$/, local: target.portal }],
+  })
+  t.match((await target.try('session', 'list')).stdout, /^INITIATOR .*\niqn\./)
+  host.close()
+  t.equal(await target.stop(), 0)
 })
 
 t.test('after kill -9 the next one takes over; while it runs no other can', async (t) => {

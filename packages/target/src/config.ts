@@ -3,12 +3,7 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import type { LogLevel } from './log.ts'
 import { logLevels } from './log.ts'
-
-/** An address and port to listen on; port 0 takes a free one. */
-export interface PortalAddress {
-  readonly host: string
-  readonly port: number
-}
+import type { PortalAddress } from './net/iscsi-server.ts'
 
 export interface ServeConfig {
   readonly stateDirectory: string

@@ -7,6 +7,6 @@ export {
   TargetError,
   type TargetErrorCode,
 } from './admin/target-facade.ts'
-export type { PortalAddress } from './config.ts'
 export { createLog, type Log, type LogLevel, silentLog } from './log.ts'
+export type { PortalAddress } from './net/iscsi-server.ts'
 export { createTarget, type Target, type TargetOptions } from './target.ts'

@@ -6,12 +6,12 @@ import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
 import type { Session as SessionInfo, Status } from './admin/model.ts'
 import type { NewArray, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { ChangeQueue } from './change-queue.ts'
-import { formatPortal, type PortalAddress } from './config.ts'
+import { formatPortal } from './config.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
 import { Inventory, type PartitionServer, type ServedPartition } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
-import { IscsiServer } from './net/iscsi-server.ts'
+import { IscsiServer, type PortalAddress } from './net/iscsi-server.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
@@ -177,7 +177,11 @@ class ComposedTarget implements Target {
       isid: identity.isid,
       tsih: identity.tsih,
       type: identity.type === 'Discovery' ? 'discovery' : 'normal',
-      connections: [...connections.keys()].map((cid) => ({ cid })),
+      connections: [...connections.values()].map(({ cid, remote, local }) => ({
+        cid,
+        remote,
+        local,
+      })),
     }))
   }
 

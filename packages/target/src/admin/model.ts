@@ -71,7 +71,12 @@ export const Partition = Type.Object({
 export type Partition = Static<typeof Partition>
 
 /** One TCP connection of a session. */
-export const Connection = Type.Object({ cid: Size })
+export const Connection = Type.Object({
+  cid: Size,
+  /** The two ends, as `host:port`. */
+  remote: Type.String(),
+  local: Type.String(),
+})
 
 /** An iSCSI session (RFC 7143). */
 export const Session = Type.Object({

@@ -46,8 +46,10 @@ function formatSessions(sessions: readonly Session[]): string {
       it.isid,
       String(it.tsih),
       String(connection.cid),
+      connection.remote,
+      connection.local,
     ]),
   )
-  const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID']
+  const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID', 'FROM', 'TO']
   return formatTable(titles, rows, 'nobody is logged in')
 }

@@ -190,6 +190,8 @@ export class TargetConnection implements FramerHandler {
     this.#framer.dataSegmentLengthMax = parameters.maxRecvDataSegmentLength
     const phase = new FullFeaturePhase({
       cid: identity.cid,
+      remote: this.#addresses.remote,
+      local: `${this.#addresses.localHost}:${this.#addresses.localPort}`,
       responder: this.#responder,
       session,
       sendSegmentMax: parameters.peerMaxRecvDataSegmentLength,

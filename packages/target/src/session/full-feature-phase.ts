@@ -38,6 +38,8 @@ const ASIDE_LIMIT = 8 * 1024 * 1024
 /** What the phase needs of the connection it belongs to. */
 export interface FullFeaturePort {
   readonly cid: number
+  readonly remote: string
+  readonly local: string
   readonly responder: Responder
   readonly session: Session
   /** The initiator's MaxRecvDataSegmentLength, in bytes. */
@@ -60,6 +62,8 @@ export class FullFeaturePhase
   readonly responder: Responder
   readonly sink: ConnectionSink
   readonly cid: number
+  readonly remote: string
+  readonly local: string
   readonly nexus: Nexus
   readonly headerDigest: boolean
   readonly dataDigest: boolean
@@ -90,6 +94,8 @@ export class FullFeaturePhase
     this.responder = port.responder
     this.sink = port.responder.sink
     this.cid = port.cid
+    this.remote = port.remote
+    this.local = port.local
     this.nexus = port.session.nexus
     this.headerDigest = port.responder.headerDigest
     this.dataDigest = port.responder.dataDigest

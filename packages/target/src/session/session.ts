@@ -25,6 +25,9 @@ export interface EarlyPdu {
 /** A connection, as its session sees it. */
 export interface SessionConnection extends TaskOwner {
   readonly cid: number
+  /** Its two ends as `host:port`, for people. */
+  readonly remote: string
+  readonly local: string
   /** Ends the connection from the session's side; `closed` follows. */
   end(reason: CloseReason, detail: string): void
 }

@@ -1,6 +1,7 @@
 /** platterd as its users run it: a process of its own, with its command line. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { askAdmin } from './admin-api.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { BackgroundProcess, type Outcome, run } from './command.ts'
 import { accepts, freePort } from './port.ts'
@@ -57,7 +58,9 @@ export class TargetProcess {
     const parameters = [platterdScript(), 'serve', '--state', this.stateDirectory, ...portal]
     this.#process = new BackgroundProcess(process.execPath, parameters)
     await this.#process.untilReady(() => accepts(this.port))
-    await this.#process.untilReady(async () => (await this.try('status')).status === 0)
+    await this.#process.untilReady(async () => {
+      return (await askAdmin(this.stateDirectory, 'GET', '/api/v1/status')).status === 200
+    })
   }
 
   get portal(): string {

@@ -6,13 +6,13 @@
  *     node scripts/capture-vectors.mjs [PORT]      PORT and the one after it on 127.0.0.1 are used
  */
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
 
 const protocol = fileURLToPath(new URL('../packages/protocol', import.meta.url))
 const folder = join(protocol, 'test/iscsi/vectors')
@@ -247,7 +247,7 @@ try {
   administer('--op', 'new', '--mode', 'account', '--user', account, '--password', secret)
   administer('--op', 'bind', '--mode', 'account', '--tid', '2', '--user', account)
   setParameter('3', 'HeaderDigest', 'CRC32C,None')
-  await promisify(proxy.listen.bind(proxy, proxyPort, '127.0.0.1'))()
+  await once(proxy.listen(proxyPort, '127.0.0.1'), 'listening')
   await runClients()
 } finally {
   proxy.close()

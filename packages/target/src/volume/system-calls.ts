@@ -35,7 +35,6 @@ const FALLOC_FL_PUNCH_HOLE = 0x2
 export const Errno = {
   WouldBlock: -os.constants.errno.EAGAIN,
   NotSupported: -os.constants.errno.EOPNOTSUPP,
-  Interrupted: -os.constants.errno.EINTR,
 } as const
 
 /** An Error as node:fs would have made it, for a negative errno that a SystemCalls function gave. */

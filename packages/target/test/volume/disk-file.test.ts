@@ -269,6 +269,30 @@ t.test('flushes asked for while one runs share the next one', async (t) => {
   t.equal(running.length, 2)
 })
 
+t.test('a full file system is a write error that says so', async (t) => {
+  const disk = await tempDisk(t)
+  const original = fs.write
+  t.teardown(() => Object.assign(fs, { write: original }))
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+  })
+  let calls = 0
+  // As the system does it: what still fits is written, then comes the error.
+  const write = (...args: unknown[]) => {
+    const done = args.at(-1) as (error: Error | null, count: number) => void
+    setImmediate(() => (calls++ === 0 ? done(null, 4096) : done(full, 0)))
+  }
+  Object.assign(fs, { write })
+  await t.rejects(writeAll(disk, MIB, Buffer.alloc(16384)), {
+    name: 'VolumeError',
+    op: 'write',
+    offset: MIB + 4096,
+    message: /no space left on device/,
+    cause: { code: 'ENOSPC' },
+  })
+  t.equal(calls, 2)
+})
+
 t.test('close waits for what is in flight, and nothing works afterwards', async (t) => {
   const disk = await tempDisk(t)
   const order: string[] = []
@@ -276,6 +300,7 @@ t.test('close waits for what is in flight, and nothing works afterwards', async 
   const flush = io((done) => disk.flush(done)).then(() => order.push('flushed'))
   await disk.close().then(() => order.push('closed'))
   await Promise.all([write, flush])
+  t.strictSame(order.toSorted().join(), 'closed,flushed,written')
   t.equal(order.at(-1), 'closed')
   t.notOk(disk.readNow(0, Buffer.alloc(512), 0, 512))
   await t.rejects(readAll(disk, 0, 512), VolumeError)

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { DelayVolume } from '../../src/volume/delay-volume.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { StripedVolume } from '../../src/volume/striped-volume.ts'
@@ -123,4 +124,22 @@ t.test('a flush reaches every member, and closing closes them all', async (t) =>
   )
   await array.close()
   for (const fault of faults) t.notOk(fault.readNow(0, Buffer.alloc(512), 0, 512))
+})
+
+t.test('a slow member delays the whole, but nothing is done at once', async (t) => {
+  const [fast, slow] = memories(2)
+  const array = striped([fast!, new DelayVolume(slow!, 20)])
+  const buffer = Buffer.alloc(2 * CHUNK, 6)
+  t.notOk(array.writeNow(0, buffer, 0, buffer.length))
+  t.notOk(array.readNow(0, buffer, 0, buffer.length))
+  const start = performance.now()
+  await writeAll(array, 0, buffer)
+  await io((done) => array.flush(done))
+  t.ok(performance.now() - start > 35)
+  t.ok((await readAll(array, 0, 2 * CHUNK)).equals(buffer))
+  await io((done) => array.discard(0, 2 * CHUNK, done))
+  t.ok((await readAll(array, 0, 2 * CHUNK)).equals(Buffer.alloc(2 * CHUNK)))
+  const write = writeAll(array, CHUNK, buffer.subarray(0, CHUNK))
+  await array.close()
+  await write
 })

@@ -17,6 +17,9 @@ import type { IoCompletion, VolumeError } from '../scsi/scsi-task.ts'
 import type { ConnectionSink } from './connection-sink.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 
+/** The unit in which data reach the medium: the page cache's, and a multiple of every block size. */
+const PAGE_BYTES = 4096
+
 /** What the receiver needs of its connection and session. */
 export interface DataOutPort {
   readonly sink: ConnectionSink
@@ -161,29 +164,46 @@ export class DataOutReceiver {
     task.received += length
   }
 
+  /**
+   * Writes what ends on a boundary of the medium's pages, or ends the transfer, and keeps the rest:
+   * a page written in two parts may first have to be read from the disk.
+   */
   #toMedium(task: Task, buffer: Buffer, position: number, length: number): void {
-    const block = task.destination?.blockSizeBytes ?? 1
     let at = position
     let left = length
     if (task.carryLength > 0) {
-      const missing = Math.min(block - task.carryLength, left)
+      const start = task.received - task.carryLength
+      const missing = Math.min(this.#pageEnd(task, start) - task.received, left)
       buffer.copy(task.carry, task.carryLength, at, at + missing)
       task.carryLength += missing
       at += missing
       left -= missing
-      if (task.carryLength < block) return
+      if (start + task.carryLength < this.#pageEnd(task, start)) return
+      const carried = task.carryLength
       task.carryLength = 0
-      this.#write(task, task.received + (at - position) - block, task.carry, 0, block)
+      this.#write(task, start, task.carry, 0, carried)
     }
-    const rest = left % block
-    if (left > rest) {
-      this.#write(task, task.received + (at - position), buffer, at, left - rest)
-    }
+    const start = task.received + (at - position)
+    const whole = Math.max(this.#wholePagesEnd(task, start + left) - start, 0)
+    if (whole > 0) this.#write(task, start, buffer, at, whole)
+    const rest = left - whole
     if (rest > 0) {
-      if (task.carry.length < block) task.carry = Buffer.allocUnsafeSlow(block)
-      buffer.copy(task.carry, 0, at + left - rest, at + left)
+      if (task.carry.length < PAGE_BYTES) task.carry = Buffer.allocUnsafeSlow(PAGE_BYTES)
+      buffer.copy(task.carry, 0, at + whole, at + left)
       task.carryLength = rest
     }
+  }
+
+  /** The end of the page that byte `start` of the command's data lies in, in bytes of its data. */
+  #pageEnd(task: Task, start: number): number {
+    const within = (task.destinationOffset + start) % PAGE_BYTES
+    return Math.min(start - within + PAGE_BYTES, task.dataOutWanted)
+  }
+
+  /** The last boundary of pages at or before `end`, or `end` if the transfer ends there. */
+  #wholePagesEnd(task: Task, end: number): number {
+    if (end === task.dataOutWanted) return end - (end % (task.destination?.blockSizeBytes ?? 1))
+    return end - ((task.destinationOffset + end) % PAGE_BYTES)
   }
 
   /** Writes whole blocks at `offset` of the command's data. */

@@ -1,0 +1,179 @@
+/**
+ * One TCP connection to a target: bytes from the socket into a Connection, and its PDUs, gathered in
+ * slabs, back. One reader and one writer: `#onBytes` and `#flush`.
+ */
+import { createConnection, type Socket } from 'node:net'
+import type { Connection } from '../session/connection.ts'
+import type { ConnectionSink } from '../session/connection-sink.ts'
+import { SlabPool } from './slab-pool.ts'
+
+const RECEIVE_BYTES = 256 * 1024
+/** Committed bytes that are worth a write of their own. */
+const FLUSH_BYTES = 64 * 1024
+/** The longest PDU we send: 256 KiB of data, header, digests. */
+const PDU_MAX_BYTES = 256 * 1024 + 1024
+const BACKLOG_LIMIT_BYTES = 4 * 1024 * 1024
+const SLABS_KEPT = 16
+const CONNECT_TIMEOUT_MS = 10_000
+/** How long a closed connection may take to send what is queued. */
+const LINGER_MS = 2000
+const TICK_MS = 1000
+
+const NO_SLAB = Buffer.alloc(0)
+
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+export class SocketConnection implements ConnectionSink {
+  readonly slabMaxBytes = PDU_MAX_BYTES
+  readonly backlogLimitBytes = BACKLOG_LIMIT_BYTES
+  slab: Buffer = NO_SLAB
+  readonly #socket: Socket
+  readonly #pool = new SlabPool(FLUSH_BYTES + PDU_MAX_BYTES, SLABS_KEPT)
+  readonly #connection: Connection
+  readonly #onFault: (error: unknown) => void
+  readonly #timer: NodeJS.Timeout
+  #used = 0
+  #writing = 0
+  #inBatch = false
+  #flushScheduled = false
+  #closing = false
+  #failure: string | null = null
+
+  /**
+   * Dials at once. `connect` makes the Connection that this carries; `onTick` is called about once a
+   * second with the time; `onFault` gets what is no fault of the peer's, after the connection ended.
+   */
+  constructor(options: {
+    endpoint: Endpoint
+    connect(sink: ConnectionSink): Connection
+    onTick(nowMs: number): void
+    onFault(error: unknown): void
+  }) {
+    const { host, port } = options.endpoint
+    this.#onFault = options.onFault
+    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
+    this.#socket = createConnection({
+      host,
+      port,
+      noDelay: true,
+      onread: { buffer, callback: (length) => this.#onBytes(buffer, length) },
+    })
+    this.#connection = options.connect(this)
+    this.#socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
+      this.#socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`))
+    })
+    this.#socket.on('connect', () => this.#onConnect())
+    this.#socket.on('error', (error) => {
+      this.#failure = `${host}:${port}: ${error.message}`
+    })
+    this.#socket.on('end', () => {
+      this.#failure ??= `${host}:${port}: the target closed the connection`
+      this.#socket.destroy()
+    })
+    this.#socket.on('close', () => this.#onClose())
+    this.#timer = setInterval(() => this.#guard(() => options.onTick(performance.now())), TICK_MS)
+  }
+
+  #onConnect(): void {
+    // From here on the session's own pings say whether the target is there.
+    this.#socket.setTimeout(0)
+    this.#guard(() => this.#connection.start())
+  }
+
+  /** A fault of ours ends this connection, and is told; it must not take the process with it. */
+  #guard(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.#connection.transportLost(`internal fault: ${String(error)}`)
+      this.#onFault(error)
+    }
+  }
+
+  // The reader.
+
+  #onBytes(buffer: Buffer, length: number): boolean {
+    this.#inBatch = true
+    try {
+      this.#connection.receive(buffer, 0, length)
+    } catch (error) {
+      this.#connection.transportLost(`internal fault: ${String(error)}`)
+      this.#onFault(error)
+    }
+    this.#inBatch = false
+    this.#flush()
+    return true
+  }
+
+  // The writer.
+
+  reserve(length: number): number {
+    if (this.#used + length > this.slab.length) {
+      this.#flush()
+      if (this.slab.length === 0) this.slab = this.#pool.take()
+    }
+    return this.#used
+  }
+
+  commit(length: number): void {
+    this.#used += length
+    if (this.#used >= FLUSH_BYTES) this.#flush()
+    else if (!this.#inBatch) this.#scheduleFlush()
+  }
+
+  get backlogBytes(): number {
+    return this.#used + this.#writing
+  }
+
+  /** Commands of one turn of the event loop leave together. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    setImmediate(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    if (this.#used === 0) return
+    const { slab } = this
+    const length = this.#used
+    this.#used = 0
+    this.slab = NO_SLAB
+    if (this.#socket.destroyed) return
+    this.#writing += length
+    this.#socket.write(slab.subarray(0, length), () => this.#onWritten(slab, length))
+  }
+
+  #onWritten(slab: Buffer, length: number): void {
+    this.#writing -= length
+    this.#pool.giveBack(slab)
+    if (!this.#closing) this.#guard(() => this.#connection.onDrain())
+  }
+
+  // The end.
+
+  close(): void {
+    if (this.#closing) return
+    this.#flush()
+    this.#closing = true
+    clearInterval(this.#timer)
+    if (this.#socket.connecting) {
+      this.#socket.destroy()
+      return
+    }
+    this.#socket.end()
+    const linger = setTimeout(() => this.#socket.destroy(), LINGER_MS)
+    this.#socket.once('close', () => clearTimeout(linger))
+  }
+
+  #onClose(): void {
+    clearInterval(this.#timer)
+    this.#closing = true
+    this.#connection.transportLost(this.#failure ?? 'the connection was closed')
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * One connection of the initiator, from connect to close, without a socket or a clock: bytes come in
+ * by `receive`, time by `onTimer`, and PDUs leave through the ConnectionSink. Full feature phase is
+ * in full-feature-phase.ts.
+ */
+import {
+  BHS_LENGTH,
+  Framer,
+  type FramerHandler,
+  LoginRequest,
+  LoginResponse,
+  Opcode,
+  opcodeName,
+  ProtocolError,
+  serialAdd,
+} from '@platter/protocol/iscsi'
+import type { ConnectionSink } from './connection-sink.ts'
+import { type ConnectionEvent, type ConnectionState, nextState } from './connection-state.ts'
+import { ConnectionLostError } from './errors.ts'
+import { FullFeaturePhase, type SessionSide } from './full-feature-phase.ts'
+import { Login, type LoginIdentity, type LoginOutcome, type LoginStep } from './login.ts'
+import { PduWriter } from './pdu-writer.ts'
+import type { ScsiTask } from './task.ts'
+import type { TextDone } from './text-exchange.ts'
+
+/** MaxRecvDataSegmentLength before it is declared (RFC 7143 section 13.12), in bytes. */
+const LOGIN_SEGMENT_MAX = 8192
+const LOGIN_TIMEOUT_MS = 15_000
+/** A target that has been silent for so long is asked whether it is still there. */
+const PING_AFTER_MS = 5_000
+const PING_TIMEOUT_MS = 10_000
+
+export interface ConnectionOptions {
+  readonly sink: ConnectionSink
+  readonly identity: LoginIdentity
+  /** Of the session that it joins; 0 for the leading connection. */
+  readonly tsih: number
+  readonly cid: number
+  readonly session: ConnectionOwner
+  readonly nowMs: number
+}
+
+/** What a connection needs from its session, besides what full-feature-phase.ts does. */
+export interface ConnectionOwner extends SessionSide {
+  loggedIn(connection: Connection, outcome: LoginOutcome): void
+  /** It is gone: with null after a logout, else with the reason. Called once. */
+  connectionEnded(connection: Connection, error: Error | null): void
+}
+
+export class Connection implements FramerHandler {
+  readonly cid: number
+  readonly #sink: ConnectionSink
+  readonly #session: ConnectionOwner
+  readonly #identity: LoginIdentity
+  readonly #tsih: number
+  readonly #writer: PduWriter
+  readonly #framer = new Framer(this, LOGIN_SEGMENT_MAX)
+  readonly #login: Login
+  readonly #startedMs: number
+  /** Header of the PDU that is coming in, and the data segment of a Login Response. */
+  readonly #header = Buffer.alloc(BHS_LENGTH)
+  #loginText = Buffer.alloc(0)
+  #expStatSN: number | null = null
+  #loginTag = 0
+  #state: ConnectionState = 'XPT_WAIT'
+  #phase: FullFeaturePhase | null = null
+  #heard = true
+  #heardMs: number
+  #pingedMs: number | null = null
+
+  constructor(options: ConnectionOptions) {
+    this.cid = options.cid
+    this.#sink = options.sink
+    this.#session = options.session
+    this.#identity = options.identity
+    this.#tsih = options.tsih
+    this.#startedMs = options.nowMs
+    this.#heardMs = options.nowMs
+    this.#writer = new PduWriter(options.sink)
+    this.#login = new Login(options.identity, options.tsih)
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Whether a command may be sent on it now. */
+  get ready(): boolean {
+    return this.#state === 'LOGGED_IN' && !this.#writer.congested
+  }
+
+  get #open(): boolean {
+    return this.#state !== 'FREE' && this.#state !== 'CLEANUP_WAIT'
+  }
+
+  /** The transport is connected: begins the login. */
+  start(): void {
+    this.#loginTag = this.#session.takeControlTag()
+    this.#move('loginStarted')
+    this.#sendLogin(this.#login.start())
+  }
+
+  /** Takes in bytes `start` to `end` of `buffer`; they are used or copied before it returns. */
+  receive(buffer: Buffer, start: number, end: number): void {
+    this.#heard = true
+    if (!this.#open) return
+    try {
+      this.#framer.push(buffer, start, end)
+    } catch (error) {
+      if (!(error instanceof Error) || !isFaultOfPeer(error)) throw error
+      this.fail(error)
+    }
+    if (this.#open) this.#session.resume()
+  }
+
+  onHeader(buffer: Buffer, base: number): void {
+    buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
+    if (this.#phase !== null) {
+      this.#phase.onHeader(this.#header)
+      return
+    }
+    const opcode = (this.#header[0] as number) & 0x3f
+    if (opcode !== Opcode.LoginResponse) {
+      throw broken(`got ${opcodeName(opcode)} during login, wanted LoginResponse`)
+    }
+    this.#loginText = Buffer.alloc(this.#header.readUIntBE(5, 3))
+  }
+
+  onData(buffer: Buffer, position: number, length: number, offset: number): void {
+    if (this.#phase !== null) this.#phase.onData(buffer, position, length, offset)
+    else buffer.copy(this.#loginText, offset, position, position + length)
+  }
+
+  onEnd(): void {
+    if (this.#phase !== null) this.#phase.onEnd(this.#header)
+    else this.#onLoginResponse(new LoginResponse().at(this.#header, 0))
+  }
+
+  onDataDigestError(): void {
+    // What was lost cannot be asked for again at ErrorRecoveryLevel 0 (RFC 7143 section 7.8).
+    throw broken('a data segment failed its digest')
+  }
+
+  #onLoginResponse(response: LoginResponse): void {
+    if (response.initiatorTaskTag !== this.#loginTag) {
+      throw broken(`login response: Initiator Task Tag is ${response.initiatorTaskTag}`)
+    }
+    if (this.#expStatSN !== null && response.statSN !== this.#expStatSN) {
+      throw broken(`login response: StatSN is ${response.statSN}, wanted ${this.#expStatSN}`)
+    }
+    this.#expStatSN = serialAdd(response.statSN, 1)
+    const result = this.#login.receive(response, this.#loginText)
+    if ('text' in result) this.#sendLogin(result)
+    else this.#enter(result, response)
+  }
+
+  #sendLogin(step: LoginStep): void {
+    const base = this.#writer.reserve(step.text.length)
+    const { slab } = this.#writer
+    const pdu = new LoginRequest().init(slab, base)
+    pdu.transit = step.transit
+    pdu.currentStage = step.currentStage
+    pdu.nextStage = step.nextStage
+    this.#identity.isid.copy(slab, pdu.isidPosition)
+    pdu.tsih = this.#tsih
+    pdu.initiatorTaskTag = this.#loginTag
+    pdu.cid = this.cid
+    pdu.cmdSN = this.#session.window.cmdSN
+    pdu.expStatSN = this.#expStatSN ?? 0
+    step.text.copy(slab, this.#writer.dataPosition(base))
+    this.#writer.send(base, step.text.length)
+  }
+
+  #enter(outcome: LoginOutcome, response: LoginResponse): void {
+    const { parameters } = outcome
+    this.#framer.dataSegmentLengthMax = parameters.maxRecvDataSegmentLength
+    this.#framer.headerDigest = parameters.headerDigest === 'CRC32C'
+    this.#framer.dataDigest = parameters.dataDigest === 'CRC32C'
+    this.#writer.headerDigest = this.#framer.headerDigest
+    this.#writer.dataDigest = this.#framer.dataDigest
+    this.#session.window.update(response.expCmdSN, response.maxCmdSN)
+    this.#move('loginFinished')
+    this.#phase = new FullFeaturePhase({
+      writer: this.#writer,
+      parameters,
+      session: this.#session,
+      expStatSN: this.#expStatSN ?? 0,
+      logoutRequested: () => this.#onLogoutRequested(),
+      loggedOut: () => this.#onLoggedOut(),
+    })
+    this.#session.loggedIn(this, outcome)
+  }
+
+  /** Sends a command that has its tag and CmdSN; only when `ready`. */
+  sendCommand(task: ScsiTask): void {
+    this.#fullFeature.sendCommand(task)
+  }
+
+  /** Asks the target to give the command up; `task` then ends with an error. */
+  abortTask(task: ScsiTask): void {
+    this.#fullFeature.abortTask(task)
+  }
+
+  /** Asks a question in text. One at a time. */
+  sendText(pairs: Parameters<FullFeaturePhase['sendText']>[0], done: TextDone): void {
+    this.#fullFeature.sendText(pairs, done)
+  }
+
+  /** Ends the session in an orderly way; `connectionEnded(this, null)` follows. */
+  logout(): void {
+    if (this.#state !== 'LOGGED_IN' && this.#state !== 'LOGOUT_REQUESTED') return
+    this.#move('logoutStarted')
+    this.#fullFeature.sendLogout(this.cid)
+  }
+
+  get #fullFeature(): FullFeaturePhase {
+    if (this.#phase === null) throw new Error(`connection ${this.cid} is not logged in`)
+    return this.#phase
+  }
+
+  /** The target wants us gone; the session's owner will come back if it still has something to do. */
+  #onLogoutRequested(): void {
+    if (this.#state !== 'LOGGED_IN') return
+    this.#move('logoutRequested')
+    this.logout()
+  }
+
+  #onLoggedOut(): void {
+    if (this.#state !== 'IN_LOGOUT') throw broken('a Logout Response to no request')
+    this.#move('logoutFinished')
+    this.#end(null)
+  }
+
+  /** The network took some of the output. */
+  onDrain(): void {
+    if (!this.#open) return
+    this.#heard = true
+    this.#phase?.onDrain()
+    this.#session.resume()
+  }
+
+  /** Called about once a second, with a clock that never goes back. */
+  onTimer(nowMs: number): void {
+    if (!this.#open) return
+    if (this.#heard) {
+      this.#heard = false
+      this.#heardMs = nowMs
+      this.#pingedMs = null
+    }
+    if (this.#phase === null) {
+      if (nowMs - this.#startedMs <= LOGIN_TIMEOUT_MS) return
+      this.fail(new ConnectionLostError(`no login within ${LOGIN_TIMEOUT_MS} ms`))
+    } else if (this.#pingedMs !== null) {
+      if (nowMs - this.#pingedMs <= PING_TIMEOUT_MS) return
+      this.fail(new ConnectionLostError(`no answer to a ping within ${PING_TIMEOUT_MS} ms`))
+    } else if (nowMs - this.#heardMs > PING_AFTER_MS) {
+      this.#pingedMs = nowMs
+      this.#phase.ping()
+    }
+  }
+
+  /** The transport broke, or was closed by the target. */
+  transportLost(reason: string): void {
+    this.fail(new ConnectionLostError(reason))
+  }
+
+  /** Gives the connection up; what is under way on it gets no answer any more. */
+  fail(error: Error): void {
+    if (!this.#open) return
+    const loginFailed = this.#state === 'IN_LOGIN'
+    this.#move(loginFailed ? 'loginFailed' : 'transportLost')
+    if (this.#state === 'CLEANUP_WAIT') this.#move('cleanedUp')
+    this.#end(error)
+  }
+
+  #end(error: Error | null): void {
+    this.#framer.paused = true
+    this.#phase?.end(error ?? new ConnectionLostError('logged out'))
+    this.#sink.close()
+    this.#session.connectionEnded(this, error)
+  }
+
+  #move(event: ConnectionEvent): void {
+    this.#state = nextState(this.#state, event)
+  }
+}
+
+function isFaultOfPeer(error: Error): boolean {
+  return error instanceof ProtocolError || error.name === 'LoginError'
+}
+
+function broken(message: string): ProtocolError {
+  return new ProtocolError('connection', message, { kind: 'drop' })
+}

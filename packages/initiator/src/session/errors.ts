@@ -1,0 +1,37 @@
+/** Why a login, a connection or a command failed, as errors that say so. */
+import { LoginStatus, statusName } from '@platter/protocol/iscsi'
+
+/** The target refused the login, or sent us elsewhere. */
+export class LoginError extends Error {
+  override readonly name = 'LoginError'
+  /** Status-Class and Status-Detail as class * 256 + detail: see LoginStatus. */
+  readonly status: number
+  /** Where the target is now, as `host[:port][,portal-group-tag]`, when the status says it moved. */
+  readonly movedTo: string | undefined
+
+  constructor(status: number, movedTo: string | undefined) {
+    const where = movedTo === undefined ? '' : `, to ${movedTo}`
+    super(`login refused: ${statusName(LoginStatus, status)} (0x${hex4(status)})${where}`)
+    this.status = status
+    this.movedTo = movedTo
+  }
+
+  /** Whether another attempt may succeed: the trouble is the target's, and not with what we asked. */
+  get temporary(): boolean {
+    return this.status >> 8 === 3 || this.status === LoginStatus.TooManyConnections
+  }
+}
+
+/** The connection is gone; commands that were under way on it have no status. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
+}
+
+/** One command got no status: it was rejected, or aborted because it took too long. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}
+
+function hex4(value: number): string {
+  return value.toString(16).padStart(4, '0')
+}

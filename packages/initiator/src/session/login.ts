@@ -1,0 +1,183 @@
+/**
+ * The login of one connection: what to say in each stage, and whether the target's answers can be
+ * believed (RFC 7143 sections 6.3 and 11.13). No authentication yet: AuthMethod is None.
+ */
+import {
+  encodeText,
+  type LoginResponse,
+  LoginStatus,
+  Negotiation,
+  type NegotiationPolicy,
+  ProtocolError,
+  type SessionParameters,
+  TextAssembler,
+  type TextPair,
+} from '@platter/protocol/iscsi'
+import { LoginError } from './errors.ts'
+
+/** CSG and NSG of the Login PDUs (RFC 7143 section 11.12.3). */
+const LoginStage = { Security: 0, Operational: 1, FullFeature: 3 } as const
+type LoginStage = (typeof LoginStage)[keyof typeof LoginStage]
+
+/** A login that takes more exchanges than this is going nowhere. */
+const EXCHANGES_MAX = 32
+const TEXT_BYTES_MAX = 64 * 1024
+/** Login text goes in segments of at most this, before anything else is declared (section 13.12). */
+const SEGMENT_BYTES_MAX = 8192
+
+export type SessionType = 'Normal' | 'Discovery'
+
+/** Who logs in, to what, and how. */
+export interface LoginIdentity {
+  readonly initiatorName: string
+  /** Undefined for discovery sessions only. */
+  readonly targetName: string | undefined
+  readonly sessionType: SessionType
+  /** Six bytes (RFC 7143 section 11.12.5). Sessions at the same time need different ones. */
+  readonly isid: Buffer
+  readonly policy: NegotiationPolicy
+}
+
+/** One Login Request to be sent; the rest of its fields belong to the connection. */
+export interface LoginStep {
+  readonly currentStage: number
+  readonly transit: boolean
+  readonly nextStage: number
+  readonly text: Buffer
+}
+
+export interface LoginOutcome {
+  readonly parameters: SessionParameters
+  readonly tsih: number
+}
+
+export class Login {
+  readonly #identity: LoginIdentity
+  readonly #tsih: number
+  readonly #negotiation: Negotiation
+  readonly #assembler = new TextAssembler(TEXT_BYTES_MAX)
+  #stage: LoginStage = LoginStage.Security
+  #transit = true
+  #exchanges = 0
+
+  /** `tsih` is 0 for the leading connection of a session. */
+  constructor(identity: LoginIdentity, tsih: number) {
+    this.#identity = identity
+    this.#tsih = tsih
+    this.#negotiation = new Negotiation({
+      role: 'initiator',
+      policy: identity.policy,
+      sessionType: identity.sessionType,
+      leading: tsih === 0,
+    })
+  }
+
+  /** The first request: who we are, and what we want. */
+  start(): LoginStep {
+    const { initiatorName, targetName, sessionType } = this.#identity
+    const pairs: TextPair[] = [this.#negotiation.declare('InitiatorName', initiatorName)]
+    if (targetName !== undefined) pairs.push(this.#negotiation.declare('TargetName', targetName))
+    pairs.push(this.#negotiation.declare('SessionType', sessionType))
+    pairs.push(this.#negotiation.declare('AuthMethod', 'None'))
+    return this.#step(pairs)
+  }
+
+  /**
+   * Takes one Login Response and its text; returns the next request, or the outcome.
+   * @throws LoginError when the target refuses, ProtocolError when its answer is not a valid one.
+   */
+  receive(response: LoginResponse, data: Buffer): LoginStep | LoginOutcome {
+    const status = response.statusClass * 256 + response.statusDetail
+    if (status !== LoginStatus.Success) throw this.#refusal(status, data)
+    this.#check(response)
+    this.#assembler.append(data, 0, data.length)
+    if (response.continued) return this.#wait()
+    const answers = this.#answer(this.#assembler.take())
+    if (!response.transit) return this.#step(answers)
+    if (answers.length > 0) {
+      throw broken(`stage ${this.#stage} was ended with ${answers[0]?.[0]} still to be answered`)
+    }
+    return this.#advance(response)
+  }
+
+  #check(response: LoginResponse): void {
+    this.#exchanges += 1
+    if (this.#exchanges > EXCHANGES_MAX) throw broken(`no end after ${EXCHANGES_MAX} exchanges`)
+    const { isid } = this.#identity
+    const at = response.isidPosition
+    if (isid.compare(response.buffer, at, at + isid.length) !== 0) {
+      const got = response.buffer.toString('hex', at, at + isid.length)
+      throw broken(`ISID is ${got}, wanted ${isid.toString('hex')}`)
+    }
+    if (response.versionActive !== 0) {
+      throw broken(`Version-active is ${response.versionActive}, wanted 0`)
+    }
+    if (response.currentStage !== this.#stage) {
+      throw broken(`CSG is ${response.currentStage}, wanted ${this.#stage}`)
+    }
+    if (response.transit && response.continued) throw broken('T and C are both set')
+    if (!response.transit) return
+    if (!this.#transit) throw broken('T is set, which the request had not asked for')
+    if (response.nextStage !== this.#nextStage) {
+      throw broken(`NSG is ${response.nextStage}, wanted ${this.#nextStage}`)
+    }
+  }
+
+  get #nextStage(): LoginStage {
+    return this.#stage === LoginStage.Security ? LoginStage.Operational : LoginStage.FullFeature
+  }
+
+  /** What is due to the target's keys. */
+  #answer(pairs: TextPair[]): TextPair[] {
+    const stage = this.#stage === LoginStage.Security ? 'security' : 'operational'
+    const answers: TextPair[] = []
+    for (const [key, value] of pairs) {
+      const answer = this.#negotiation.receive(key, value, stage)
+      if (answer !== undefined) answers.push(answer)
+    }
+    const method = this.#negotiation.received('AuthMethod')
+    if (method !== undefined && method !== 'None') {
+      throw broken(`AuthMethod=${method} is the answer to an offer of None`)
+    }
+    return answers
+  }
+
+  #advance(response: LoginResponse): LoginStep | LoginOutcome {
+    this.#stage = this.#nextStage
+    if (this.#stage === LoginStage.Operational) return this.#step(this.#negotiation.offer())
+    if (this.#negotiation.outstanding) throw broken('it ended before all keys were answered')
+    const { tsih } = response
+    if (tsih === 0 || (this.#tsih !== 0 && tsih !== this.#tsih)) {
+      throw broken(`TSIH is ${tsih}, wanted ${this.#tsih === 0 ? 'any but 0' : this.#tsih}`)
+    }
+    return { parameters: this.#negotiation.result(), tsih }
+  }
+
+  #step(pairs: TextPair[]): LoginStep {
+    const text = encodeText(pairs)
+    if (text.length > SEGMENT_BYTES_MAX) {
+      throw new RangeError(`login text is ${text.length} bytes, at most ${SEGMENT_BYTES_MAX}`)
+    }
+    this.#transit = true
+    return { currentStage: this.#stage, transit: true, nextStage: this.#nextStage, text }
+  }
+
+  /** An empty request, for the rest of a text that the target has not finished. */
+  #wait(): LoginStep {
+    this.#transit = false
+    return { currentStage: this.#stage, transit: false, nextStage: 0, text: Buffer.alloc(0) }
+  }
+
+  #refusal(status: number, data: Buffer): LoginError {
+    this.#assembler.append(data, 0, data.length)
+    const moved = status >> 8 === 1
+    const address = moved
+      ? this.#assembler.take().find(([key]) => key === 'TargetAddress')
+      : undefined
+    return new LoginError(status, address?.[1])
+  }
+}
+
+function broken(message: string): ProtocolError {
+  return new ProtocolError('login', `login response: ${message}`, { kind: 'drop' })
+}

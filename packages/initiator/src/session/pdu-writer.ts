@@ -1,0 +1,51 @@
+/** Lays PDUs out in the sink's slab, and seals them with what digests were agreed on. */
+import {
+  BHS_LENGTH,
+  DIGEST_LENGTH,
+  dataPosition,
+  pduLength,
+  sealPdu,
+} from '@platter/protocol/iscsi'
+import type { ConnectionSink } from './connection-sink.ts'
+
+export class PduWriter {
+  readonly #sink: ConnectionSink
+  headerDigest = false
+  dataDigest = false
+
+  constructor(sink: ConnectionSink) {
+    this.#sink = sink
+  }
+
+  get slab(): Buffer {
+    return this.#sink.slab
+  }
+
+  /** Whether the network is behind by more than may be queued. */
+  get congested(): boolean {
+    return this.#sink.backlogBytes > this.#sink.backlogLimitBytes
+  }
+
+  /** The longest data segment that fits the slab. */
+  get segmentMaxBytes(): number {
+    return this.#sink.slabMaxBytes - BHS_LENGTH - 2 * DIGEST_LENGTH - 3
+  }
+
+  /** Makes room for a PDU without AHS; its header goes to the returned position of `slab`. */
+  reserve(dataLength: number): number {
+    return this.#sink.reserve(pduLength(0, dataLength, this.headerDigest, this.dataDigest))
+  }
+
+  /** Where the data segment of the PDU at `base` goes. */
+  dataPosition(base: number): number {
+    return dataPosition(base, 0, this.headerDigest)
+  }
+
+  /** Sends the PDU at `base`, whose header and data are in place but for DataSegmentLength. */
+  send(base: number, dataLength: number): void {
+    const { slab } = this.#sink
+    slab.writeUIntBE(dataLength, base + 5, 3)
+    sealPdu(slab, base, dataLength, this.headerDigest, this.dataDigest)
+    this.#sink.commit(pduLength(0, dataLength, this.headerDigest, this.dataDigest))
+  }
+}

@@ -31,6 +31,7 @@ export { SnackRequest } from './pdu/snack.ts'
 export { TaskManagementRequest, TaskManagementResponse } from './pdu/task-management.ts'
 export { TextRequest, TextResponse } from './pdu/text.ts'
 export * from './serial-number.ts'
+export * from './session-parameters.ts'
 export {
   AsyncEvent,
   LoginStatus,

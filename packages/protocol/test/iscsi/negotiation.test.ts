@@ -1,48 +1,8 @@
 import fc from 'fast-check'
-import t, { type Test } from 'tap'
-import { ProtocolError } from '../../src/iscsi/errors.ts'
-import {
-  Negotiation,
-  type NegotiationOptions,
-  type NegotiationPolicy,
-  standardPolicy,
-} from '../../src/iscsi/negotiation.ts'
-import { LoginStatus } from '../../src/iscsi/status.ts'
-
-const generous: NegotiationPolicy = {
-  ...standardPolicy,
-  maxConnections: 8,
-  initialR2T: false,
-  maxBurstLength: 1048576,
-  firstBurstLength: 262144,
-  maxOutstandingR2T: 16,
-  defaultTime2Wait: 0,
-  defaultTime2Retain: 60,
-  errorRecoveryLevel: 2,
-  headerDigest: ['CRC32C', 'None'],
-  dataDigest: ['CRC32C', 'None'],
-  maxRecvDataSegmentLength: 262144,
-}
-
-function target(options: Partial<NegotiationOptions> = {}): Negotiation {
-  const policy = generous
-  return new Negotiation({
-    role: 'target',
-    policy,
-    sessionType: 'Normal',
-    leading: true,
-    ...options,
-  })
-}
-
-function initiator(options: Partial<NegotiationOptions> = {}): Negotiation {
-  return target({ role: 'initiator', ...options })
-}
-
-/** The answer's value to one key sent in the operational stage. */
-function answerOf(negotiation: Negotiation, key: string, value: string): string | undefined {
-  return negotiation.receive(key, value, 'operational')?.[1]
-}
+import t from 'tap'
+import type { Negotiation, NegotiationOptions } from '../../src/iscsi/negotiation.ts'
+import { type NegotiationPolicy, standardPolicy } from '../../src/iscsi/session-parameters.ts'
+import { answerOf, generous, initiator, target } from '../support/negotiations.ts'
 
 /** Lets both sides say all that they have to say, the initiator first. */
 function agree(one: Negotiation, other: Negotiation): number {
@@ -269,44 +229,6 @@ t.test('MaxRecvDataSegmentLength is declared each way, and 8192 until then', asy
   })
 })
 
-/** Asserts that a key breaks the negotiation with the login status of an initiator error. */
-function refuses(t: Test, negotiation: Negotiation, key: string, value: string): void {
-  try {
-    negotiation.receive(key, value, 'operational')
-    t.fail(`${key}=${value} was taken`)
-  } catch (error) {
-    t.ok(error instanceof ProtocolError, `${error}`)
-    t.match(error, { answer: { kind: 'login', status: LoginStatus.InitiatorError } })
-  }
-}
-
-t.test('declarations out of range break the negotiation', async (t) => {
-  for (const value of ['511', '16777216', 'many', '']) {
-    refuses(t, target(), 'MaxRecvDataSegmentLength', value)
-  }
-  refuses(t, target(), 'SessionType', 'Ordinary')
-})
-
-t.test('a key that comes twice breaks the negotiation', async (t) => {
-  for (const [key, value] of [
-    ['MaxBurstLength', '4096'],
-    ['MaxRecvDataSegmentLength', '4096'],
-    ['TargetName', 'iqn.2024-01.org.platter:san'],
-    ['Unheard', '1'],
-  ] as const) {
-    const negotiation = target()
-    answerOf(negotiation, key, value)
-    refuses(t, negotiation, key, value)
-  }
-})
-
-t.test('an answer that comes twice breaks the negotiation', async (t) => {
-  const negotiation = initiator()
-  negotiation.offer()
-  answerOf(negotiation, 'MaxConnections', '2')
-  refuses(t, negotiation, 'MaxConnections', '2')
-})
-
 t.test('a target may give several addresses', async (t) => {
   const negotiation = initiator()
   answerOf(negotiation, 'TargetAddress', '10.0.0.1:3260,1')
@@ -314,56 +236,10 @@ t.test('a target may give several addresses', async (t) => {
   t.equal(negotiation.received('TargetAddress'), '10.0.0.2:3260,1')
 })
 
-t.test('a key of the other side breaks the negotiation', async (t) => {
-  refuses(t, target(), 'TargetPortalGroupTag', '1')
-  refuses(t, target(), 'TargetAlias', 'san')
-  refuses(t, initiator(), 'InitiatorName', 'iqn.2024-01.org.platter:host')
-})
-
-t.test('a key of another stage breaks the negotiation', async (t) => {
-  refuses(t, target(), 'AuthMethod', 'None')
-  refuses(t, target(), 'CHAP_A', '5')
-  refuses(t, target(), 'SendTargets', 'All')
-  const throwing = target()
-  t.throws(() => throwing.receive('MaxBurstLength', '4096', 'security'), ProtocolError)
-})
-
 t.test('authentication keys are noted, for the authentication to act on', async (t) => {
   const negotiation = target()
   t.equal(negotiation.receive('AuthMethod', 'CHAP,None', 'security'), undefined)
   t.equal(negotiation.received('AuthMethod'), 'CHAP,None')
-})
-
-t.test('keys of the leading connection are refused on another', async (t) => {
-  refuses(t, target({ leading: false }), 'MaxConnections', '4')
-  refuses(t, target({ leading: false }), 'InitialR2T', 'No')
-  const negotiation = target({ leading: false })
-  t.equal(answerOf(negotiation, 'HeaderDigest', 'CRC32C'), 'CRC32C')
-  t.equal(answerOf(negotiation, 'SessionType', 'Normal'), undefined)
-  t.same(
-    initiator({ leading: false })
-      .offer()
-      .map(([key]) => key),
-    ['HeaderDigest', 'DataDigest', 'MaxRecvDataSegmentLength'],
-  )
-})
-
-t.test('an answer outside of what was offered breaks the negotiation', async (t) => {
-  const impossible: [key: string, answer: string][] = [
-    ['MaxBurstLength', '2097152'],
-    ['MaxBurstLength', '511'],
-    ['HeaderDigest', 'CRC64'],
-    ['HeaderDigest', 'CRC32C,None'],
-    ['InitialR2T', 'Maybe'],
-  ]
-  for (const [key, answer] of impossible) {
-    const negotiation = initiator()
-    negotiation.offer()
-    refuses(t, negotiation, key, answer)
-  }
-  const lesser = initiator({ policy: { ...generous, defaultTime2Wait: 5, immediateData: false } })
-  lesser.offer()
-  refuses(t, lesser, 'DefaultTime2Wait', '4')
 })
 
 t.test('an offer that is refused leaves the default', async (t) => {
@@ -390,15 +266,4 @@ t.test('a peer may not know a declaration', async (t) => {
   const negotiation = target()
   t.same(negotiation.declare('TargetAlias', 'san'), ['TargetAlias', 'san'])
   t.equal(answerOf(negotiation, 'TargetAlias', 'NotUnderstood'), undefined)
-})
-
-t.test('a policy out of the range of its keys is refused at once', async (t) => {
-  const wrong: Partial<NegotiationPolicy>[] = [
-    { maxConnections: 0 },
-    { maxRecvDataSegmentLength: 511 },
-    { maxBurstLength: 1.5 },
-    { headerDigest: [] },
-    { firstBurstLength: 4096, maxBurstLength: 2048 },
-  ]
-  for (const part of wrong) t.throws(() => target({ policy: { ...generous, ...part } }), RangeError)
 })

@@ -1,6 +1,6 @@
 /**
- * PDUs other than commands and data: they are gathered whole, put into CmdSN order, and then acted
- * on by one function each (nop.ts, text.ts, logout.ts, task-management.ts).
+ * PDUs other than commands and data: control-receiver.ts gathers them whole and puts them into CmdSN
+ * order, and then one function each acts on them (nop.ts, text.ts, logout.ts, task-management.ts).
  */
 import type { ConnectionSink } from './connection-sink.ts'
 import type { Responder } from './responder.ts'

@@ -1,7 +1,7 @@
 /**
  * What a connection does with its PDUs after login: takes commands in the session's order, routes
  * data to their tasks, and sends what the tasks answer. Commands and data are looked at in place, in
- * the receive buffer; other PDUs are gathered and handed to the functions of control-pdu.ts.
+ * the receive buffer; other PDUs go to control-receiver.ts.
  */
 import {
   BHS_LENGTH,
@@ -17,19 +17,16 @@ import {
 import type { Nexus, VolumeError } from '../scsi/scsi-task.ts'
 import { Turn } from './command-window.ts'
 import type { CloseReason, ConnectionSink } from './connection-sink.ts'
-import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import type { ControlContext } from './control-pdu.ts'
+import { ControlReceiver } from './control-receiver.ts'
 import { type DataInPort, DataInSender } from './data-in.ts'
 import { type DataOutPort, DataOutReceiver } from './data-out.ts'
-import { logoutRequest } from './logout.ts'
-import { nopOut } from './nop.ts'
 import type { Responder } from './responder.ts'
 import type { Session, SessionConnection } from './session.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
-import { taskManagementRequest } from './task-management.ts'
-import { TextExchange } from './text.ts'
 
 /** Where the data segment that is coming in goes. */
-const Use = { Discard: 0, Task: 1, Gather: 2 } as const
+const Use = { Discard: 0, Task: 1, Control: 2 } as const
 type Use = (typeof Use)[keyof typeof Use]
 
 /** Write data copied aside, above which a connection stops taking in PDUs, in bytes. */
@@ -73,7 +70,7 @@ export class FullFeaturePhase
   readonly maxOutstandingR2T: number
   readonly #dataIn: DataInSender
   readonly #dataOut: DataOutReceiver
-  readonly #text: TextExchange
+  readonly #control: ControlReceiver
   readonly #command = new ScsiCommand()
   readonly #data = new DataOut()
 
@@ -82,11 +79,10 @@ export class FullFeaturePhase
   #solicited = false
   #final = false
   #isCommand = false
-  #header: Buffer | null = null
-  #payload: Buffer | null = null
+  /** Of the PDU that is coming in, for a Reject when its data fail their digest. */
+  readonly #header = Buffer.alloc(BHS_LENGTH)
   #asideBytes = 0
   #tagSerial = 0
-  #open = true
 
   constructor(port: FullFeaturePort) {
     this.#port = port
@@ -107,7 +103,7 @@ export class FullFeaturePhase
     this.#dataIn = new DataInSender(this)
     this.#dataIn.configure()
     this.#dataOut = new DataOutReceiver(this)
-    this.#text = new TextExchange(this)
+    this.#control = new ControlReceiver(this)
   }
 
   // Framer: one PDU after another.
@@ -115,11 +111,15 @@ export class FullFeaturePhase
   onHeader(buffer: Buffer, base: number): void {
     this.#use = Use.Discard
     this.#task = null
+    if (this.dataDigest) buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
     try {
       const opcode = (buffer[base] as number) & 0x3f
       if (opcode === Opcode.ScsiCommand) this.#scsiCommand(buffer, base)
       else if (opcode === Opcode.DataOut) this.#dataOutHeader(buffer, base)
-      else this.#gather(buffer, base)
+      else {
+        this.#use = Use.Control
+        this.#control.begin(buffer, base)
+      }
     } catch (error) {
       if (error instanceof ProtocolError && error.answer.kind === 'reject') {
         this.responder.reject(error.answer.reason, buffer, base)
@@ -132,21 +132,20 @@ export class FullFeaturePhase
     if (this.#use === Use.Task) {
       const task = this.#task as Task
       if (task.stage !== TaskStage.Aborted) this.#dataOut.take(task, buffer, position, length)
-    } else if (this.#use === Use.Gather) {
-      buffer.copy(this.#payload as Buffer, offset, position, position + length)
+    } else if (this.#use === Use.Control) {
+      this.#control.take(buffer, position, length, offset)
     }
   }
 
   onEnd(): void {
     if (this.#use === Use.Task) this.#dataEnded(this.#task as Task)
-    else if (this.#use === Use.Gather) this.#controlPdu()
+    else if (this.#use === Use.Control) this.#control.end()
     this.session.runEarly()
     if (this.#mustPause()) this.#port.setPaused(true)
   }
 
   onDataDigestError(): void {
-    const header = this.#header ?? Buffer.alloc(BHS_LENGTH)
-    this.responder.reject(RejectReason.DataDigestError, header, 0)
+    this.responder.reject(RejectReason.DataDigestError, this.#header, 0)
     if (this.#use === Use.Task) {
       // At ErrorRecoveryLevel 0 lost data can't be asked for again: the session starts anew.
       this.#port.end('protocol-error', 'a data segment failed its digest')
@@ -181,7 +180,6 @@ export class FullFeaturePhase
       this.#final = command.final
       // The response must wait for the segment that is on its heels, as for unsolicited data.
       task.unsolicitedOpen = true
-      if (this.dataDigest) this.#header = Buffer.from(buffer.subarray(base, base + BHS_LENGTH))
     }
     if (turn === Turn.Early) {
       session.keepEarly(command.cmdSN, task)
@@ -234,7 +232,6 @@ export class FullFeaturePhase
     this.#isCommand = false
     this.#solicited = solicited
     this.#final = pdu.final
-    if (this.dataDigest) this.#header = Buffer.from(buffer.subarray(base, base + BHS_LENGTH))
   }
 
   #dataEnded(task: Task): void {
@@ -242,58 +239,6 @@ export class FullFeaturePhase
     const solicited = this.#solicited && !this.#isCommand
     this.#dataOut.pduEnded(task, solicited, this.#final)
     if (task.stage === TaskStage.Ending && !task.unsolicitedOpen) this.respond(task)
-  }
-
-  // Other PDUs.
-
-  #gather(buffer: Buffer, base: number): void {
-    const header = BHS_LENGTH + 4 * (buffer[base + 4] as number)
-    this.#header = Buffer.from(buffer.subarray(base, base + header))
-    this.#payload = Buffer.allocUnsafe(buffer.readUIntBE(base + 5, 3))
-    this.#use = Use.Gather
-  }
-
-  #controlPdu(): void {
-    const pdu = { header: this.#header as Buffer, data: this.#payload as Buffer }
-    this.#header = null
-    this.#payload = null
-    const immediate = ((pdu.header[0] as number) & 0x40) !== 0
-    const opcode = (pdu.header[0] as number) & 0x3f
-    if (immediate || opcode === Opcode.SnackRequest) {
-      this.#act(pdu)
-      return
-    }
-    const { session } = this
-    const cmdSN = pdu.header.readUInt32BE(24)
-    const turn = session.window.turn(cmdSN)
-    if (turn === Turn.Outside || session.isKept(cmdSN)) return
-    const deliver = () => {
-      session.window.release()
-      if (this.#open) this.#act(pdu)
-    }
-    if (turn === Turn.Early) {
-      session.keepEarly(cmdSN, { deliver })
-    } else {
-      session.window.advance()
-      deliver()
-    }
-  }
-
-  #act(pdu: ControlPdu): void {
-    const opcode = (pdu.header[0] as number) & 0x3f
-    const discovery = this.session.identity.type === 'Discovery'
-    if (opcode === Opcode.TextRequest) this.#text.request(pdu)
-    else if (opcode === Opcode.LogoutRequest) logoutRequest(this, pdu)
-    else if (opcode === Opcode.NopOut) nopOut(this, pdu)
-    else if (opcode === Opcode.TaskManagementRequest && !discovery) taskManagementRequest(this, pdu)
-    else this.#refuse(opcode, pdu)
-  }
-
-  #refuse(opcode: number, pdu: ControlPdu): void {
-    const known = opcode === Opcode.LoginRequest || opcode === Opcode.TaskManagementRequest
-    let reason: RejectReason = known ? RejectReason.ProtocolError : RejectReason.CommandNotSupported
-    if (opcode === Opcode.SnackRequest) reason = RejectReason.SnackReject
-    this.responder.reject(reason, pdu.header, 0)
   }
 
   // What tasks ask for.
@@ -404,7 +349,7 @@ export class FullFeaturePhase
 
   /** The connection is over: nothing that waits acts any more. */
   closed(): void {
-    this.#open = false
+    this.#control.close()
     this.session.removeConnection(this)
   }
 }

@@ -1,0 +1,88 @@
+/**
+ * PDUs other than commands and data, on their way in: gathers each whole, waits for its turn in CmdSN
+ * order, and hands it to the function that acts on it. One for each connection.
+ */
+import { BHS_LENGTH, Opcode, RejectReason } from '@platter/protocol/iscsi'
+import { Turn } from './command-window.ts'
+import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { logoutRequest } from './logout.ts'
+import { nopOut } from './nop.ts'
+import { taskManagementRequest } from './task-management.ts'
+import { TextExchange } from './text.ts'
+
+const NO_BYTES: Buffer = Buffer.alloc(0)
+
+export class ControlReceiver {
+  readonly #context: ControlContext
+  readonly #text: TextExchange
+  #header = NO_BYTES
+  #data = NO_BYTES
+  #open = true
+
+  constructor(context: ControlContext) {
+    this.#context = context
+    this.#text = new TextExchange(context)
+  }
+
+  /** A PDU begins, with the header at `buffer[base …]`; its data segment comes by `take`. */
+  begin(buffer: Buffer, base: number): void {
+    const length = BHS_LENGTH + 4 * (buffer[base + 4] as number)
+    this.#header = Buffer.from(buffer.subarray(base, base + length))
+    this.#data = Buffer.allocUnsafe(buffer.readUIntBE(base + 5, 3))
+  }
+
+  take(buffer: Buffer, position: number, length: number, offset: number): void {
+    buffer.copy(this.#data, offset, position, position + length)
+  }
+
+  /** The PDU is complete: acts on it, or keeps it until its turn, or ignores it. */
+  end(): void {
+    const pdu = { header: this.#header, data: this.#data }
+    this.#header = NO_BYTES
+    this.#data = NO_BYTES
+    const immediate = ((pdu.header[0] as number) & 0x40) !== 0
+    const opcode = (pdu.header[0] as number) & 0x3f
+    if (immediate || opcode === Opcode.SnackRequest) {
+      this.#act(pdu)
+      return
+    }
+    const { session } = this.#context
+    const cmdSN = pdu.header.readUInt32BE(24)
+    const turn = session.window.turn(cmdSN)
+    if (turn === Turn.Outside || session.isKept(cmdSN)) return
+    const deliver = () => {
+      session.window.release()
+      if (this.#open) this.#act(pdu)
+    }
+    if (turn === Turn.Early) {
+      session.keepEarly(cmdSN, { deliver })
+    } else {
+      session.window.advance()
+      deliver()
+    }
+  }
+
+  /** The connection is over: what waits for its turn is not acted on any more. */
+  close(): void {
+    this.#open = false
+  }
+
+  #act(pdu: ControlPdu): void {
+    const context = this.#context
+    const opcode = (pdu.header[0] as number) & 0x3f
+    const discovery = context.session.identity.type === 'Discovery'
+    if (opcode === Opcode.TextRequest) this.#text.request(pdu)
+    else if (opcode === Opcode.LogoutRequest) logoutRequest(context, pdu)
+    else if (opcode === Opcode.NopOut) nopOut(context, pdu)
+    else if (opcode === Opcode.TaskManagementRequest && !discovery)
+      taskManagementRequest(context, pdu)
+    else this.#refuse(opcode, pdu)
+  }
+
+  #refuse(opcode: number, pdu: ControlPdu): void {
+    const known = opcode === Opcode.LoginRequest || opcode === Opcode.TaskManagementRequest
+    let reason: RejectReason = known ? RejectReason.ProtocolError : RejectReason.CommandNotSupported
+    if (opcode === Opcode.SnackRequest) reason = RejectReason.SnackReject
+    this.#context.responder.reject(reason, pdu.header, 0)
+  }
+}

@@ -1,87 +1,26 @@
 import {
-  BHS_LENGTH,
   decodeText,
-  encodeText,
-  LoginRequest,
   LoginStatus,
   Negotiation,
   standardPolicy,
   type TextPair,
 } from '@platter/protocol/iscsi'
-import fc from 'fast-check'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import type { LoginIdentity } from '../../src/session/login.ts'
 import {
-  type LoginAnswer,
-  type LoginIdentity,
-  type LoginPolicy,
-  TargetLogin,
-} from '../../src/session/login.ts'
-
-const initiatorName = 'iqn.2024-01.org.example:host'
-const targetName = 'iqn.2024-01.org.platter:san'
-
-const policy: LoginPolicy = {
+  authNone,
+  initiatorName,
+  names,
+  pairsOf,
+  policy,
+  type RequestFields,
+  refuses,
+  send,
+  target,
   targetName,
-  targetPortalGroupTag: 1,
-  negotiation: {
-    ...standardPolicy,
-    maxConnections: 4,
-    initialR2T: false,
-    headerDigest: ['CRC32C', 'None'],
-    maxRecvDataSegmentLength: 262144,
-  },
-  authMethods: ['None'],
-  loginRequestsMax: 16,
-  textBytesMax: 65536,
-  admit: () => undefined,
-}
-
-function target(overrides: Partial<LoginPolicy> = {}): TargetLogin {
-  return new TargetLogin({ ...policy, ...overrides })
-}
-
-const names: TextPair[] = [
-  ['InitiatorName', initiatorName],
-  ['TargetName', targetName],
-]
-const authNone: TextPair[] = [['AuthMethod', 'None']]
-const toOperational = { currentStage: 0, transit: true, nextStage: 1 }
-const toFullFeature = { currentStage: 1, transit: true, nextStage: 3 }
-
-type RequestFields = Partial<
-  Pick<
-    LoginRequest,
-    | 'versionMin'
-    | 'versionMax'
-    | 'currentStage'
-    | 'nextStage'
-    | 'transit'
-    | 'continued'
-    | 'tsih'
-    | 'cid'
-    | 'initiatorTaskTag'
-  >
-> & { isid?: string }
-
-function request({ isid = '00023d000001', ...fields }: RequestFields): LoginRequest {
-  const pdu = new LoginRequest().init(Buffer.alloc(BHS_LENGTH), 0)
-  pdu.buffer.write(isid, pdu.isidPosition, 'hex')
-  return Object.assign(pdu, { cid: 1, initiatorTaskTag: 7, ...fields })
-}
-
-function send(login: TargetLogin, fields: RequestFields, pairs: TextPair[] = []): LoginAnswer {
-  return login.receive(request(fields), encodeText(pairs))
-}
-
-function refuses(t: Test, answer: LoginAnswer, status: LoginStatus, reason?: RegExp): void {
-  t.match(answer, { outcome: 'failed', status, transit: false })
-  t.equal(answer.text.length, 0)
-  if (reason !== undefined) t.match(answer.outcome === 'failed' && answer.detail, reason)
-}
-
-function pairsOf(answer: LoginAnswer): Record<string, string> {
-  return Object.fromEntries(decodeText(answer.text))
-}
+  toFullFeature,
+  toOperational,
+} from '../support/login-exchange.ts'
 
 t.test('a login by security and operational stages reaches full feature phase', async (t) => {
   const login = target({ targetAlias: 'SAN' })
@@ -174,45 +113,6 @@ t.test('a discovery session needs no target name, and is told no portal group', 
   t.same(pairsOf(answer), { MaxConnections: 'Irrelevant', MaxRecvDataSegmentLength: '262144' })
 })
 
-t.test('names are compared without regard to case', async (t) => {
-  const answer = send(target(), toFullFeature, [
-    ['InitiatorName', initiatorName.toUpperCase()],
-    ['TargetName', targetName.toUpperCase()],
-  ])
-  t.match(answer, { outcome: 'full-feature', identity: { initiatorName, targetName } })
-})
-
-t.test('the first request must name both nodes (RFC 7143 section 6.3)', async (t) => {
-  const first = (pairs: TextPair[]) => send(target(), toOperational, [...pairs, ...authNone])
-  refuses(t, first([['TargetName', targetName]]), LoginStatus.MissingParameter, /InitiatorName/)
-  refuses(t, first([['InitiatorName', initiatorName]]), LoginStatus.MissingParameter, /TargetName/)
-  refuses(t, first([]), LoginStatus.MissingParameter)
-})
-
-t.test('wrong names and session types are refused, each with its status', async (t) => {
-  const first = (pairs: TextPair[]) => send(target(), toFullFeature, pairs)
-  const initiator: TextPair = ['InitiatorName', initiatorName]
-  refuses(t, first([initiator, ['TargetName', `${targetName}2`]]), LoginStatus.NotFound)
-  refuses(t, first([initiator, ['TargetName', 'not a name']]), LoginStatus.NotFound)
-  refuses(t, first([['InitiatorName', 'host'], names[1]!]), LoginStatus.InitiatorError)
-  refuses(t, first([...names, ['SessionType', 'Other']]), LoginStatus.SessionTypeNotSupported)
-})
-
-t.test('the names and the session type come in the first request only', async (t) => {
-  for (const pair of [['SessionType', 'Discovery'], ...names] as TextPair[]) {
-    const login = target()
-    send(login, toOperational, [...names, ...authNone])
-    refuses(t, send(login, toFullFeature, [pair]), LoginStatus.InitiatorError, new RegExp(pair[0]))
-  }
-})
-
-t.test('version 0 is the only one (RFC 7143 section 11.12.4)', async (t) => {
-  const other = { ...toFullFeature, versionMin: 1, versionMax: 2 }
-  refuses(t, send(target(), other, names), LoginStatus.UnsupportedVersion)
-  const range = { ...toFullFeature, versionMin: 0, versionMax: 2 }
-  t.match(send(target(), range, names), { outcome: 'full-feature', versionActive: 0 })
-})
-
 t.test('a method that we do not allow fails the authentication', async (t) => {
   for (const list of ['CHAP', 'KRB5,CHAP', '']) {
     const answer = send(target(), toOperational, [...names, ['AuthMethod', list]])
@@ -257,20 +157,6 @@ t.test('a stage does not end while our own question is open', async (t) => {
   })
 })
 
-t.test('stages go from 0 to 1 or 3 and from 1 to 3, and in no other way', async (t) => {
-  const first: RequestFields[] = [
-    { currentStage: 2 },
-    { currentStage: 3 },
-    { currentStage: 0, transit: true, nextStage: 0 },
-    { currentStage: 0, transit: true, nextStage: 2 },
-    { currentStage: 1, transit: true, nextStage: 0 },
-    { currentStage: 1, transit: true, nextStage: 1 },
-  ]
-  for (const fields of first) {
-    refuses(t, send(target(), fields, names), LoginStatus.InitiatorError, /[CN]SG/)
-  }
-})
-
 t.test('a stage that does not follow from the one before is refused', async (t) => {
   const later: RequestFields[] = [
     { currentStage: 0 },
@@ -286,58 +172,6 @@ t.test('a stage that does not follow from the one before is refused', async (t) 
   const early = target()
   send(early, { currentStage: 0 }, names)
   refuses(t, send(early, toFullFeature), LoginStatus.InitiatorError, /CSG/)
-})
-
-t.test('text may go on over several requests, cut anywhere', async (t) => {
-  const data = encodeText([...names, ['InitialR2T', 'No']])
-  for (const cut of [1, 20, data.length - 1]) {
-    const login = target()
-    const part = login.receive(request({ currentStage: 1, continued: true }), data.subarray(0, cut))
-    t.match(part, { outcome: 'continue', transit: false, continued: false, text: Buffer.alloc(0) })
-    const whole = login.receive(request(toFullFeature), data.subarray(cut))
-    t.match(whole, { outcome: 'full-feature', parameters: { initialR2T: false } })
-    t.equal(pairsOf(whole).TargetPortalGroupTag, '1', 'in the first answer that has text')
-  }
-})
-
-t.test('a first request that goes on stays in its stage', async (t) => {
-  for (const currentStage of [1, 2, 3]) {
-    const login = target({ authMethods: [] })
-    login.receive(request({ currentStage: 0, continued: true }), Buffer.from('Init'))
-    const answer = send(login, { currentStage, transit: currentStage === 1, nextStage: 3 })
-    refuses(t, answer, LoginStatus.InitiatorError, /CSG/)
-  }
-})
-
-t.test('a request that goes on cannot end a stage', async (t) => {
-  const answer = send(target(), { ...toFullFeature, continued: true }, names)
-  refuses(t, answer, LoginStatus.InitiatorError, /T and C/)
-})
-
-t.test('a long answer goes in segments that the initiator takes, and is fetched', async (t) => {
-  const login = target()
-  const unknown = Array.from({ length: 60 }, (_, i): TextPair => [`X-org.example.key${i}`, 'x'])
-  const pairs: TextPair[] = [...names, ['MaxRecvDataSegmentLength', '512'], ...unknown]
-  let answer = send(login, toFullFeature, pairs)
-  const pieces: Buffer[] = []
-  while (answer.continued) {
-    t.match(answer, { outcome: 'continue', transit: false })
-    t.equal(answer.text.length, 512)
-    pieces.push(answer.text)
-    answer = send(login, toFullFeature)
-  }
-  t.match(answer, { outcome: 'full-feature', transit: true })
-  t.ok(pieces.length > 2)
-  const text = Object.fromEntries(decodeText(Buffer.concat([...pieces, answer.text])))
-  t.equal(text['X-org.example.key59'], 'NotUnderstood')
-  t.equal(text.MaxRecvDataSegmentLength, '262144')
-})
-
-t.test('new text before the whole answer was fetched is refused', async (t) => {
-  const login = target()
-  const unknown = Array.from({ length: 60 }, (_, i): TextPair => [`X-org.example.key${i}`, 'x'])
-  send(login, toFullFeature, [...names, ['MaxRecvDataSegmentLength', '512'], ...unknown])
-  refuses(t, send(login, toFullFeature, [['InitialR2T', 'No']]), LoginStatus.InitiatorError)
 })
 
 t.test('a key in the wrong stage, of the wrong side, or sent twice fails the login', async (t) => {
@@ -400,24 +234,6 @@ t.test('a further connection agrees on what belongs to it alone', async (t) => {
   }
 })
 
-t.test('identifiers must stay the same throughout a login', async (t) => {
-  const changes: RequestFields[] = [
-    { isid: '00023d000002' },
-    { cid: 2 },
-    { tsih: 9 },
-    { initiatorTaskTag: 8 },
-  ]
-  for (const change of changes) {
-    const login = target()
-    send(login, toOperational, [...names, ...authNone])
-    const answer = send(login, { ...toFullFeature, ...change })
-    refuses(t, answer, LoginStatus.InitiatorError, new RegExp(`${Object.keys(change)[0]} changed`))
-  }
-  const cut = target()
-  cut.receive(request({ currentStage: 1, continued: true }), Buffer.from('Init'))
-  refuses(t, send(cut, { ...toFullFeature, cid: 2 }), LoginStatus.InitiatorError, /cid changed/)
-})
-
 t.test('the policy has the last word on a session', async (t) => {
   const asked: LoginIdentity[] = []
   const admit = (identity: LoginIdentity) => {
@@ -433,25 +249,6 @@ t.test('the policy has the last word on a session', async (t) => {
   t.match(asked[1], { initiatorName, isid: '00023d000001', tsih: 0, cid: 1 })
 })
 
-t.test('requests and text are bounded', async (t) => {
-  const slow = target({ loginRequestsMax: 3 })
-  for (let i = 0; i < 3; i++) {
-    t.equal(send(slow, { currentStage: 0 }, i === 0 ? names : []).outcome, 'continue')
-  }
-  refuses(t, send(slow, { currentStage: 0 }), LoginStatus.InitiatorError, /3 requests/)
-  const long = target({ textBytesMax: 1000 })
-  t.equal(send(long, { currentStage: 1 }, names).outcome, 'continue')
-  const answer = send(long, { currentStage: 1, continued: true }, [['A', 'x'.repeat(1000)]])
-  refuses(t, answer, LoginStatus.InitiatorError, /1000 bytes/)
-})
-
-t.test('malformed text fails the login', async (t) => {
-  for (const text of ['InitiatorName', '=\0', 'A B=1\0', 'InitiatorName=x']) {
-    const answer = target().receive(request(toFullFeature), Buffer.from(text))
-    refuses(t, answer, LoginStatus.InitiatorError)
-  }
-})
-
 t.test('nothing follows the end of a login', async (t) => {
   const done = target()
   send(done, toFullFeature, names)
@@ -459,61 +256,6 @@ t.test('nothing follows the end of a login', async (t) => {
   const failed = target()
   send(failed, toFullFeature)
   refuses(t, send(failed, toFullFeature, names), LoginStatus.InitiatorError, /after the end/)
-})
-
-const anyRequests = fc.array(
-  fc.record({
-    currentStage: fc.integer({ min: 0, max: 3 }),
-    nextStage: fc.integer({ min: 0, max: 3 }),
-    transit: fc.boolean(),
-    continued: fc.boolean(),
-    text: fc.oneof(
-      fc.constant(Buffer.alloc(0)),
-      fc.constant(encodeText(names)),
-      fc
-        .array(
-          fc.tuple(
-            fc.constantFrom('AuthMethod', 'InitialR2T', 'MaxBurstLength', 'TargetAddress', 'X-a.b'),
-            fc.constantFrom('None', 'Yes', '4096', 'Irrelevant', ''),
-          ),
-          { maxLength: 2 },
-        )
-        .map((pairs) => encodeText(pairs)),
-      fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
-    ),
-  }),
-  { minLength: 1, maxLength: 6 },
-)
-
-t.test('whatever a peer sends, a login goes on, succeeds or fails with a status', async (t) => {
-  fc.assert(
-    fc.property(anyRequests, (requests) => {
-      const login = target()
-      for (const { text, ...fields } of requests) {
-        const answer = login.receive(request(fields), text)
-        const failed = answer.outcome === 'failed'
-        t.equal(answer.status !== LoginStatus.Success, failed)
-        t.notOk(answer.transit && (!fields.transit || answer.continued))
-        if (answer.outcome !== 'continue') break
-      }
-    }),
-    { numRuns: 200 },
-  )
-})
-
-t.test('whatever a peer sends, it gets past no authentication', async (t) => {
-  fc.assert(
-    fc.property(anyRequests, (requests) => {
-      const login = target({ authMethods: [] })
-      for (const { text, ...fields } of requests) {
-        const answer = login.receive(request(fields), text)
-        t.notOk(answer.transit)
-        t.not(answer.outcome, 'full-feature')
-        if (answer.outcome === 'failed') break
-      }
-    }),
-    { numRuns: 500 },
-  )
 })
 
 t.test('an initiator of our own negotiation logs in, and both know the same', async (t) => {

@@ -1,0 +1,100 @@
+import { LoginStatus, type TextPair } from '@platter/protocol/iscsi'
+import t from 'tap'
+import {
+  authNone,
+  initiatorName,
+  names,
+  type RequestFields,
+  refuses,
+  request,
+  send,
+  target,
+  targetName,
+  toFullFeature,
+  toOperational,
+} from '../support/login-exchange.ts'
+
+t.test('names are compared without regard to case', async (t) => {
+  const answer = send(target(), toFullFeature, [
+    ['InitiatorName', initiatorName.toUpperCase()],
+    ['TargetName', targetName.toUpperCase()],
+  ])
+  t.match(answer, { outcome: 'full-feature', identity: { initiatorName, targetName } })
+})
+
+t.test('the first request must name both nodes (RFC 7143 section 6.3)', async (t) => {
+  const first = (pairs: TextPair[]) => send(target(), toOperational, [...pairs, ...authNone])
+  refuses(t, first([['TargetName', targetName]]), LoginStatus.MissingParameter, /InitiatorName/)
+  refuses(t, first([['InitiatorName', initiatorName]]), LoginStatus.MissingParameter, /TargetName/)
+  refuses(t, first([]), LoginStatus.MissingParameter)
+})
+
+t.test('wrong names and session types are refused, each with its status', async (t) => {
+  const first = (pairs: TextPair[]) => send(target(), toFullFeature, pairs)
+  const initiator: TextPair = ['InitiatorName', initiatorName]
+  refuses(t, first([initiator, ['TargetName', `${targetName}2`]]), LoginStatus.NotFound)
+  refuses(t, first([initiator, ['TargetName', 'not a name']]), LoginStatus.NotFound)
+  refuses(t, first([['InitiatorName', 'host'], names[1]!]), LoginStatus.InitiatorError)
+  refuses(t, first([...names, ['SessionType', 'Other']]), LoginStatus.SessionTypeNotSupported)
+})
+
+t.test('the names and the session type come in the first request only', async (t) => {
+  for (const pair of [['SessionType', 'Discovery'], ...names] as TextPair[]) {
+    const login = target()
+    send(login, toOperational, [...names, ...authNone])
+    refuses(t, send(login, toFullFeature, [pair]), LoginStatus.InitiatorError, new RegExp(pair[0]))
+  }
+})
+
+t.test('version 0 is the only one (RFC 7143 section 11.12.4)', async (t) => {
+  const other = { ...toFullFeature, versionMin: 1, versionMax: 2 }
+  refuses(t, send(target(), other, names), LoginStatus.UnsupportedVersion)
+  const range = { ...toFullFeature, versionMin: 0, versionMax: 2 }
+  t.match(send(target(), range, names), { outcome: 'full-feature', versionActive: 0 })
+})
+
+t.test('stages go from 0 to 1 or 3 and from 1 to 3, and in no other way', async (t) => {
+  const first: RequestFields[] = [
+    { currentStage: 2 },
+    { currentStage: 3 },
+    { currentStage: 0, transit: true, nextStage: 0 },
+    { currentStage: 0, transit: true, nextStage: 2 },
+    { currentStage: 1, transit: true, nextStage: 0 },
+    { currentStage: 1, transit: true, nextStage: 1 },
+  ]
+  for (const fields of first) {
+    refuses(t, send(target(), fields, names), LoginStatus.InitiatorError, /[CN]SG/)
+  }
+})
+
+t.test('a first request that goes on stays in its stage', async (t) => {
+  for (const currentStage of [1, 2, 3]) {
+    const login = target({ authMethods: [] })
+    login.receive(request({ currentStage: 0, continued: true }), Buffer.from('Init'))
+    const answer = send(login, { currentStage, transit: currentStage === 1, nextStage: 3 })
+    refuses(t, answer, LoginStatus.InitiatorError, /CSG/)
+  }
+})
+
+t.test('a request that goes on cannot end a stage', async (t) => {
+  const answer = send(target(), { ...toFullFeature, continued: true }, names)
+  refuses(t, answer, LoginStatus.InitiatorError, /T and C/)
+})
+
+t.test('identifiers must stay the same throughout a login', async (t) => {
+  const changes: RequestFields[] = [
+    { isid: '00023d000002' },
+    { cid: 2 },
+    { tsih: 9 },
+    { initiatorTaskTag: 8 },
+  ]
+  for (const change of changes) {
+    const login = target()
+    send(login, toOperational, [...names, ...authNone])
+    const answer = send(login, { ...toFullFeature, ...change })
+    refuses(t, answer, LoginStatus.InitiatorError, new RegExp(`${Object.keys(change)[0]} changed`))
+  }
+  const cut = target()
+  cut.receive(request({ currentStage: 1, continued: true }), Buffer.from('Init'))
+  refuses(t, send(cut, { ...toFullFeature, cid: 2 }), LoginStatus.InitiatorError, /cid changed/)
+})

@@ -1,0 +1,22 @@
+/** Blank disks, and arrays on them, for tests. */
+import { assembleArrays, createArray } from '../../src/volume/array.ts'
+import type { DiskArray } from '../../src/volume/disk-array.ts'
+import { MemoryVolume } from '../../src/volume/memory-volume.ts'
+import type { Volume } from '../../src/volume/volume.ts'
+
+export const MIB = 1024 * 1024
+export const CHUNK = 64 * 1024
+
+export function blankDisks(count: number, sizeBytes = 5 * MIB): MemoryVolume[] {
+  return Array.from({ length: count }, (_, i) => new MemoryVolume(`disk${i}`, sizeBytes))
+}
+
+export function create(disks: readonly Volume[], name = 'tank'): Promise<DiskArray> {
+  return createArray({ name, level: 'raid0', chunkSizeBytes: CHUNK, disks })
+}
+
+export async function assembleOne(disks: readonly Volume[]): Promise<DiskArray> {
+  const { arrays, failed, unlabelled } = await assembleArrays(disks)
+  if (arrays.length === 1 && failed.length + unlabelled.length === 0) return arrays[0]!
+  throw new Error(`not one array: ${JSON.stringify([...failed, ...unlabelled])}`)
+}

@@ -7,29 +7,32 @@
 export type BlockDone = (error: Error | null) => void
 
 /**
- * A random-access device of `sizeBytes`. Any byte range may be read or written: edges that do not
- * fall on blocks are read, changed and written back, serialised against their neighbours, so that
- * concurrent writers of the two halves of a block both keep their bytes.
+ * A random-access device. Operations may be started in any number: the device bounds what it has in
+ * flight and queues the rest. A buffer belongs to the device from the call until `done`, which is
+ * never called from within the call. A range beyond the end is a RangeError, thrown at once; what the
+ * storage could not do comes as a BlockError.
  *
- * Operations may be started in any number; the device bounds what it has in flight and queues the
- * rest. Buffers belong to the device from the call until `done`. A range beyond the end is an error
- * (RangeError, thrown at once); so is anything after `close`.
+ * Of operations under way at the same time, writes that overlap are carried out one after another, in
+ * the order of their calls; nothing else is said about order.
  */
 export interface BlockDevice {
   /** The partition's name, a valid file name. */
   readonly name: string
+  /** May grow while the device is in use. */
   readonly sizeBytes: number
-  /** The smallest unit the device itself reads and writes. */
+  /** The smallest unit that the device itself reads and writes. */
   readonly blockSizeBytes: number
-  /** A length and alignment that the device handles best; splitting follows it. */
-  readonly optimalTransferBytes: number
   readonly readOnly: boolean
 
   read(offset: number, into: Buffer, position: number, length: number, done: BlockDone): void
   write(offset: number, from: Buffer, position: number, length: number, done: BlockDone): void
   /** Every write that was done before this call is durable once `done(null)` is called. */
   flush(done: BlockDone): void
-  /** The range reads as zeros or as before, as the device prefers; whole blocks only. */
-  discard(offset: number, length: number, done: BlockDone): void
-  close(): Promise<void>
+}
+
+/** Throws a RangeError unless `length` bytes at `offset` lie on the device. */
+export function assertOnDevice(device: BlockDevice, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= device.sizeBytes) return
+  const range = `bytes ${offset} to ${offset + length}`
+  throw new RangeError(`${device.name}: ${range} are not on its ${device.sizeBytes} bytes`)
 }

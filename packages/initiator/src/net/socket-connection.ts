@@ -54,6 +54,7 @@ export class SocketConnection implements ConnectionSink {
   }) {
     const { host, port } = options.endpoint
     this.#onFault = options.onFault
+    this.#connection = options.connect(this)
     const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
     this.#socket = createConnection({
       host,
@@ -61,13 +62,12 @@ export class SocketConnection implements ConnectionSink {
       noDelay: true,
       onread: { buffer, callback: (length) => this.#onBytes(buffer, length) },
     })
-    this.#connection = options.connect(this)
     this.#socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
       this.#socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`))
     })
     this.#socket.on('connect', () => this.#onConnect())
     this.#socket.on('error', (error) => {
-      this.#failure = `${host}:${port}: ${error.message}`
+      this.#failure = `${host}:${port}: ${reasonOf(error)}`
     })
     this.#socket.on('end', () => {
       this.#failure ??= `${host}:${port}: the target closed the connection`
@@ -174,6 +174,13 @@ export class SocketConnection implements ConnectionSink {
   #onClose(): void {
     clearInterval(this.#timer)
     this.#closing = true
-    this.#connection.transportLost(this.#failure ?? 'the connection was closed')
+    const reason = this.#failure ?? 'the connection was closed'
+    this.#guard(() => this.#connection.transportLost(reason))
   }
+}
+
+/** When a name has several addresses and all of them fail, the error itself says nothing. */
+function reasonOf(error: Error): string {
+  if (!(error instanceof AggregateError)) return error.message
+  return error.errors.map((each: unknown) => (each as Error).message).join('; ')
 }

@@ -6,13 +6,11 @@ import { serialAdd, serialLess, serialLessOrEqual } from '@platter/protocol/iscs
 
 export class CommandWindow {
   #cmdSN: number
-  #expCmdSN: number
   #maxCmdSN: number
 
   /** `cmdSN` is that of the login, and of the first command after it. */
   constructor(cmdSN: number) {
     this.#cmdSN = cmdSN
-    this.#expCmdSN = cmdSN
     this.#maxCmdSN = serialAdd(cmdSN, -1)
   }
 
@@ -35,12 +33,10 @@ export class CommandWindow {
 
   /**
    * Takes in what a PDU from the target says. PDUs of several connections may overtake one another,
-   * so neither end of the window ever goes back, and an impossible pair is ignored, as the standard
-   * demands.
+   * so MaxCmdSN never goes back, and an impossible pair is ignored, as the standard demands.
    */
   update(expCmdSN: number, maxCmdSN: number): void {
     if (serialLess(maxCmdSN, serialAdd(expCmdSN, -1))) return
-    if (serialLess(this.#expCmdSN, expCmdSN)) this.#expCmdSN = expCmdSN
     if (serialLess(this.#maxCmdSN, maxCmdSN)) this.#maxCmdSN = maxCmdSN
   }
 }

@@ -16,7 +16,7 @@ import {
 } from '@platter/protocol/iscsi'
 import type { ConnectionSink } from './connection-sink.ts'
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-state.ts'
-import { ConnectionLostError } from './errors.ts'
+import { ConnectionLostError, LoginError } from './errors.ts'
 import { FullFeaturePhase, type SessionSide } from './full-feature-phase.ts'
 import { Login, type LoginIdentity, type LoginOutcome, type LoginStep } from './login.ts'
 import { PduWriter } from './pdu-writer.ts'
@@ -86,7 +86,7 @@ export class Connection implements FramerHandler {
 
   /** Whether a command may be sent on it now. */
   get ready(): boolean {
-    return this.#state === 'LOGGED_IN' && !this.#writer.congested
+    return this.#state === 'LOGGED_IN' && this.#fullFeature.ready
   }
 
   get #open(): boolean {
@@ -145,10 +145,13 @@ export class Connection implements FramerHandler {
     if (response.initiatorTaskTag !== this.#loginTag) {
       throw broken(`login response: Initiator Task Tag is ${response.initiatorTaskTag}`)
     }
-    if (this.#expStatSN !== null && response.statSN !== this.#expStatSN) {
-      throw broken(`login response: StatSN is ${response.statSN}, wanted ${this.#expStatSN}`)
+    // A refusal has no valid StatSN (RFC 7143 section 11.13.4).
+    if (response.statusClass === 0) {
+      if (this.#expStatSN !== null && response.statSN !== this.#expStatSN) {
+        throw broken(`login response: StatSN is ${response.statSN}, wanted ${this.#expStatSN}`)
+      }
+      this.#expStatSN = serialAdd(response.statSN, 1)
     }
-    this.#expStatSN = serialAdd(response.statSN, 1)
     const result = this.#login.receive(response, this.#loginText)
     if ('text' in result) this.#sendLogin(result)
     else this.#enter(result, response)
@@ -201,16 +204,23 @@ export class Connection implements FramerHandler {
     this.#fullFeature.abortTask(task)
   }
 
-  /** Asks a question in text. One at a time. */
+  /** Asks a question in text. One at a time; throws an Error when it cannot be asked now. */
   sendText(pairs: Parameters<FullFeaturePhase['sendText']>[0], done: TextDone): void {
+    if (this.#state !== 'LOGGED_IN') throw new Error(`connection ${this.cid} is ${this.#state}`)
     this.#fullFeature.sendText(pairs, done)
   }
 
-  /** Ends the session in an orderly way; `connectionEnded(this, null)` follows. */
+  /**
+   * Ends the session in an orderly way; `connectionEnded(this, null)` follows. Before it is logged in
+   * there is nothing to be ended but the connection.
+   */
   logout(): void {
-    if (this.#state !== 'LOGGED_IN' && this.#state !== 'LOGOUT_REQUESTED') return
-    this.#move('logoutStarted')
-    this.#fullFeature.sendLogout(this.cid)
+    if (this.#state === 'LOGGED_IN' || this.#state === 'LOGOUT_REQUESTED') {
+      this.#move('logoutStarted')
+      this.#fullFeature.sendLogout(this.cid)
+    } else if (this.#state !== 'IN_LOGOUT') {
+      this.fail(new ConnectionLostError('given up before it was logged in'))
+    }
   }
 
   get #fullFeature(): FullFeaturePhase {
@@ -234,7 +244,8 @@ export class Connection implements FramerHandler {
   /** The network took some of the output. */
   onDrain(): void {
     if (!this.#open) return
-    this.#heard = true
+    // While more is queued behind it, the network takes only what the target has made room for.
+    if (this.#sink.backlogBytes > 0) this.#heard = true
     this.#phase?.onDrain()
     this.#session.resume()
   }
@@ -250,12 +261,20 @@ export class Connection implements FramerHandler {
     if (this.#phase === null) {
       if (nowMs - this.#startedMs <= LOGIN_TIMEOUT_MS) return
       this.fail(new ConnectionLostError(`no login within ${LOGIN_TIMEOUT_MS} ms`))
-    } else if (this.#pingedMs !== null) {
+      return
+    }
+    const overdue = this.#phase.overdue(nowMs)
+    if (overdue !== null) this.fail(new ConnectionLostError(overdue))
+    else if (this.#state === 'LOGGED_IN') this.#keepAlive(this.#phase, nowMs)
+  }
+
+  #keepAlive(phase: FullFeaturePhase, nowMs: number): void {
+    if (this.#pingedMs !== null) {
       if (nowMs - this.#pingedMs <= PING_TIMEOUT_MS) return
       this.fail(new ConnectionLostError(`no answer to a ping within ${PING_TIMEOUT_MS} ms`))
     } else if (nowMs - this.#heardMs > PING_AFTER_MS) {
       this.#pingedMs = nowMs
-      this.#phase.ping()
+      phase.ping()
     }
   }
 
@@ -286,7 +305,11 @@ export class Connection implements FramerHandler {
 }
 
 function isFaultOfPeer(error: Error): boolean {
-  return error instanceof ProtocolError || error.name === 'LoginError'
+  return (
+    error instanceof ProtocolError ||
+    error instanceof LoginError ||
+    error instanceof ConnectionLostError
+  )
 }
 
 function broken(message: string): ProtocolError {

@@ -13,15 +13,24 @@ export class DataOutSender {
   readonly #writer: PduWriter
   readonly #parameters: SessionParameters
   readonly #segmentMax: number
-  /** Tasks with data to be sent, in the order of their commands and R2Ts. */
-  readonly #sending = new TaskQueue()
+  /** Whose unsolicited data are on their way out; the next command waits for them. */
+  #unsolicited: ScsiTask | null = null
+  /** Tasks with an R2T to be answered, in the order in which the R2Ts came (section 11.8). */
+  readonly #solicited = new TaskQueue()
   readonly #command = new ScsiCommand()
   readonly #dataOut = new DataOut()
 
   constructor(writer: PduWriter, parameters: SessionParameters) {
     this.#writer = writer
     this.#parameters = parameters
-    this.#segmentMax = Math.min(parameters.peerMaxRecvDataSegmentLength, writer.segmentMaxBytes)
+    // All but the last data segment of a sequence should be whole words (section 11.7.7).
+    this.#segmentMax =
+      Math.min(parameters.peerMaxRecvDataSegmentLength, writer.segmentMaxBytes) & ~3
+  }
+
+  /** Whether the next command may be sent: unsolicited data go in the order of their commands. */
+  get ready(): boolean {
+    return this.#unsolicited === null && !this.#writer.congested
   }
 
   /** Sends the command, and as much of its data as the target takes without being asked. */
@@ -32,13 +41,11 @@ export class DataOutSender {
     const immediate = writes && immediateData ? Math.min(firstBurst, this.#segmentMax) : 0
     const unsolicited = writes && !initialR2T ? firstBurst : immediate
     this.#sendCommandPdu(task, immediate, unsolicited === immediate, expStatSN)
-    task.solicited = unsolicited
     task.sendOffset = immediate
-    task.sendEnd = unsolicited
-    task.sendDataSN = 0
-    task.targetTransferTag = RESERVED_TAG
+    task.unsolicitedEnd = unsolicited
+    task.solicitedEnd = unsolicited
     if (unsolicited > immediate) {
-      this.#sending.push(task)
+      this.#unsolicited = task
       this.pump(expStatSN)
     }
   }
@@ -63,48 +70,46 @@ export class DataOutSender {
 
   /** An R2T has been accepted. */
   solicit(task: ScsiTask, expStatSN: number): void {
-    if (task.nextSendEnd !== 0) return
-    this.#sending.push(task)
+    this.#solicited.push(task)
     this.pump(expStatSN)
   }
 
   /** Sends what the network has room for. */
   pump(expStatSN: number): void {
     while (!this.#writer.congested) {
-      const task = this.#sending.head
-      if (task === null) return
-      const length = Math.min(task.sendEnd - task.sendOffset, this.#segmentMax)
-      const final = task.sendOffset + length === task.sendEnd
-      this.#sendDataOut(task, length, final, expStatSN)
-      task.sendOffset += length
-      task.sendDataSN += 1
-      if (final) this.#finish(task)
+      if (this.#unsolicited !== null) {
+        const { unsolicitedEnd } = this.#unsolicited
+        const final = this.#sendDataOut(this.#unsolicited, RESERVED_TAG, unsolicitedEnd, expStatSN)
+        if (final) this.#unsolicited = null
+      } else {
+        const task = this.#solicited.head
+        if (task === null) return
+        const { targetTransferTag, solicitedEnd } = task
+        const final = this.#sendDataOut(task, targetTransferTag, solicitedEnd, expStatSN)
+        if (final) this.#solicited.shift()
+      }
     }
   }
 
-  #finish(task: ScsiTask): void {
-    this.#sending.shift()
-    if (task.nextSendEnd === 0) return
-    task.sendEnd = task.nextSendEnd
-    task.sendDataSN = 0
-    task.targetTransferTag = task.nextTargetTransferTag
-    task.nextSendEnd = 0
-    this.#sending.push(task)
-  }
-
-  #sendDataOut(task: ScsiTask, length: number, final: boolean, expStatSN: number): void {
+  /** Sends the next Data-Out of the sequence that goes up to `end`; returns whether it was the last. */
+  #sendDataOut(task: ScsiTask, tag: number, end: number, expStatSN: number): boolean {
+    const length = Math.min(end - task.sendOffset, this.#segmentMax)
+    const final = task.sendOffset + length === end
     const base = this.#writer.reserve(length)
     const pdu = this.#dataOut.init(this.#writer.slab, base)
     pdu.final = final
     // The LUN goes with a Target Transfer Tag; it does no harm without one (section 11.7.2).
     pdu.copyLun(task.lun, 0)
     pdu.initiatorTaskTag = task.initiatorTaskTag
-    pdu.targetTransferTag = task.targetTransferTag
+    pdu.targetTransferTag = tag
     pdu.expStatSN = expStatSN
     pdu.dataSN = task.sendDataSN
     pdu.bufferOffset = task.sendOffset
     this.#copyData(task, base, task.sendOffset, length)
     this.#writer.send(base, length)
+    task.sendOffset += length
+    task.sendDataSN = final ? 0 : task.sendDataSN + 1
+    return final
   }
 
   #copyData(task: ScsiTask, base: number, offset: number, length: number): void {
@@ -114,6 +119,7 @@ export class DataOutSender {
 
   /** The task has ended: what it still had to send is not wanted any more. */
   forget(task: ScsiTask): void {
-    if (task.sendOffset < task.sendEnd) this.#sending.remove(task)
+    if (task === this.#unsolicited) this.#unsolicited = null
+    this.#solicited.remove(task)
   }
 }

@@ -6,7 +6,6 @@ import {
   AsyncEvent,
   AsyncMessage,
   DataIn,
-  encodeText,
   LogoutReason,
   LogoutRequest,
   NopIn,
@@ -27,7 +26,6 @@ import {
   TaskManagementResponse,
   TaskManagementResponseCode,
   type TextPair,
-  TextRequest,
   TextResponse,
 } from '@platter/protocol/iscsi'
 import type { CommandWindow } from './command-window.ts'
@@ -61,6 +59,8 @@ export interface FullFeatureOptions {
 }
 
 const NO_DATA = Buffer.alloc(0)
+/** How long a target may take to answer a text, or a logout. */
+const ANSWER_TIMEOUT_MS = 15_000
 
 export class FullFeaturePhase {
   readonly #writer: PduWriter
@@ -79,7 +79,9 @@ export class FullFeaturePhase {
 
   #pingTag: number | null = null
   #logoutTag: number | null = null
-  #text: TextExchange | null = null
+  readonly #text: TextExchange
+  /** When the text or logout that is under way was first seen so. */
+  #askedMs: number | null = null
   /** Tags of the commands being aborted, by the tag of the request to abort them. */
   readonly #aborts = new Map<number, number>()
 
@@ -95,9 +97,20 @@ export class FullFeaturePhase {
     this.#logoutRequested = options.logoutRequested
     this.#loggedOut = options.loggedOut
     this.#dataOut = new DataOutSender(options.writer, options.parameters)
+    const { peerMaxRecvDataSegmentLength } = options.parameters
+    this.#text = new TextExchange(
+      options.writer,
+      options.session.window,
+      peerMaxRecvDataSegmentLength,
+    )
   }
 
   // Commands.
+
+  /** Whether a command may be sent now. */
+  get ready(): boolean {
+    return this.#dataOut.ready
+  }
 
   sendCommand(task: ScsiTask): void {
     this.#dataOut.sendCommand(task, this.#expStatSN)
@@ -222,7 +235,8 @@ export class FullFeaturePhase {
       this.#countStatus(pdu)
       if (pdu.initiatorTaskTag !== this.#pingTag) throw broken('NOP-In: an answer to no ping')
       this.#pingTag = null
-    } else if (pdu.targetTransferTag !== RESERVED_TAG) {
+    } else if (pdu.targetTransferTag !== RESERVED_TAG && this.#logoutTag === null) {
+      if (this.#writer.overrun) throw broken('NOP-In: it asks, and does not read our answers')
       this.#sendNopOut(RESERVED_TAG, pdu.targetTransferTag, pdu)
     }
   }
@@ -241,43 +255,17 @@ export class FullFeaturePhase {
 
   // Text.
 
+  /** Throws an Error when it cannot be asked now. */
   sendText(pairs: readonly TextPair[], done: TextDone): void {
-    if (this.#text !== null) throw new Error('a text negotiation is under way')
-    const text = encodeText(pairs)
-    if (text.length > this.#parameters.peerMaxRecvDataSegmentLength) {
-      throw new RangeError(`a text of ${text.length} bytes does not fit one PDU`)
-    }
-    this.#text = new TextExchange(this.#session.takeControlTag(), done)
-    this.#sendTextRequest(this.#text.initiatorTaskTag, RESERVED_TAG, text)
-  }
-
-  #sendTextRequest(tag: number, targetTransferTag: number, text: Buffer): void {
-    const base = this.#writer.reserve(text.length)
-    const { slab } = this.#writer
-    const pdu = new TextRequest().init(slab, base)
-    pdu.immediate = true
-    pdu.final = true
-    pdu.initiatorTaskTag = tag
-    pdu.targetTransferTag = targetTransferTag
-    pdu.cmdSN = this.#session.window.cmdSN
-    pdu.expStatSN = this.#expStatSN
-    text.copy(slab, this.#writer.dataPosition(base))
-    this.#writer.send(base, text.length)
+    this.#text.ask(pairs, this.#session.takeControlTag(), this.#expStatSN, done)
   }
 
   #onTextResponse(pdu: TextResponse): void {
     this.#countStatus(pdu)
-    const exchange = this.#text
-    if (exchange === null || pdu.initiatorTaskTag !== exchange.initiatorTaskTag) {
-      throw broken('Text Response: an answer to no request')
-    }
-    const result = exchange.receive(pdu, this.#segment)
-    if (typeof result === 'number') {
-      this.#sendTextRequest(exchange.initiatorTaskTag, result, NO_DATA)
-      return
-    }
-    this.#text = null
-    exchange.done(null, result)
+    // After a Logout Request no more can be asked for; the end of the connection is the answer.
+    if (this.#logoutTag !== null) return
+    this.#text.receive(pdu, this.#segment, this.#expStatSN)
+    if (!this.#text.underWay) this.#askedMs = null
   }
 
   // Task management.
@@ -320,6 +308,7 @@ export class FullFeaturePhase {
   // The end.
 
   sendLogout(cid: number): void {
+    this.#askedMs = null
     this.#logoutTag = this.#session.takeControlTag()
     const base = this.#writer.reserve(0)
     const pdu = new LogoutRequest().init(this.#writer.slab, base)
@@ -345,13 +334,15 @@ export class FullFeaturePhase {
     this.#countStatus(pdu)
     switch (pdu.asyncEvent) {
       case AsyncEvent.LogoutRequest:
+      case AsyncEvent.NegotiationRequest:
+        // New parameters are agreed on by a new login: the other answer that the standard allows.
         this.#logoutRequested()
         return
       case AsyncEvent.ConnectionDropped:
       case AsyncEvent.SessionDropped:
-        throw broken(`the target ends it: ${statusName(AsyncEvent, pdu.asyncEvent)}`)
+        throw new ConnectionLostError(`by the target: ${statusName(AsyncEvent, pdu.asyncEvent)}`)
       default:
-      // A SCSI event comes again as a unit attention; the others ask nothing that must be done.
+      // A SCSI event comes again as a unit attention; fast abort was not agreed on.
     }
   }
 
@@ -369,12 +360,19 @@ export class FullFeaturePhase {
     this.#endTask(task)
   }
 
+  /** What the target has owed for too long, besides commands and pings; null if nothing. */
+  overdue(nowMs: number): string | null {
+    if (this.#logoutTag === null && !this.#text.underWay) return null
+    this.#askedMs ??= nowMs
+    if (nowMs - this.#askedMs <= ANSWER_TIMEOUT_MS) return null
+    const what = this.#logoutTag === null ? 'a text' : 'the logout'
+    return `no answer to ${what} within ${ANSWER_TIMEOUT_MS} ms`
+  }
+
   /** Nothing more will come: tells those who wait for more than a command. */
   end(error: Error): void {
     this.#dataTask = null
-    const text = this.#text
-    this.#text = null
-    text?.done(new ConnectionLostError(error.message, { cause: error }), [])
+    this.#text.end(error)
   }
 }
 

@@ -3,6 +3,7 @@
  * believed (RFC 7143 sections 6.3 and 11.13). No authentication yet: AuthMethod is None.
  */
 import {
+  decodeText,
   encodeText,
   type LoginResponse,
   LoginStatus,
@@ -25,6 +26,15 @@ const TEXT_BYTES_MAX = 64 * 1024
 /** Login text goes in segments of at most this, before anything else is declared (section 13.12). */
 const SEGMENT_BYTES_MAX = 8192
 
+/** What this side can do in one way only, whatever the policy says. */
+const fixed = {
+  maxOutstandingR2T: 1,
+  dataPDUInOrder: true,
+  dataSequenceInOrder: true,
+  errorRecoveryLevel: 0,
+  taskReporting: ['RFC3720'],
+} as const satisfies Partial<NegotiationPolicy>
+
 export type SessionType = 'Normal' | 'Discovery'
 
 /** Who logs in, to what, and how. */
@@ -35,6 +45,7 @@ export interface LoginIdentity {
   readonly sessionType: SessionType
   /** Six bytes (RFC 7143 section 11.12.5). Sessions at the same time need different ones. */
   readonly isid: Buffer
+  /** What to ask for. Orders of data, R2Ts at once and recovery are what this package can do. */
   readonly policy: NegotiationPolicy
 }
 
@@ -66,7 +77,7 @@ export class Login {
     this.#tsih = tsih
     this.#negotiation = new Negotiation({
       role: 'initiator',
-      policy: identity.policy,
+      policy: { ...identity.policy, ...fixed },
       sessionType: identity.sessionType,
       leading: tsih === 0,
     })
@@ -156,7 +167,7 @@ export class Login {
   #step(pairs: TextPair[]): LoginStep {
     const text = encodeText(pairs)
     if (text.length > SEGMENT_BYTES_MAX) {
-      throw new RangeError(`login text is ${text.length} bytes, at most ${SEGMENT_BYTES_MAX}`)
+      throw broken(`it asks for ${text.length} bytes of answers, at most ${SEGMENT_BYTES_MAX} fit`)
     }
     this.#transit = true
     return { currentStage: this.#stage, transit: true, nextStage: this.#nextStage, text }
@@ -169,11 +180,8 @@ export class Login {
   }
 
   #refusal(status: number, data: Buffer): LoginError {
-    this.#assembler.append(data, 0, data.length)
     const moved = status >> 8 === 1
-    const address = moved
-      ? this.#assembler.take().find(([key]) => key === 'TargetAddress')
-      : undefined
+    const address = moved ? decodeText(data).find(([key]) => key === 'TargetAddress') : undefined
     return new LoginError(status, address?.[1])
   }
 }

@@ -26,6 +26,11 @@ export class PduWriter {
     return this.#sink.backlogBytes > this.#sink.backlogLimitBytes
   }
 
+  /** Whether it is so far behind that even what the target asks for may not be queued. */
+  get overrun(): boolean {
+    return this.#sink.backlogBytes > 2 * this.#sink.backlogLimitBytes
+  }
+
   /** The longest data segment that fits the slab. */
   get segmentMaxBytes(): number {
     return this.#sink.slabMaxBytes - BHS_LENGTH - 2 * DIGEST_LENGTH - 3

@@ -82,8 +82,8 @@ function takeStatus(task: ScsiTask, status: number, underflow: number): void {
 }
 
 /**
- * Checks an R2T against its task (RFC 7143 section 11.8), and notes what is to be sent for it. One may
- * be outstanding, as was negotiated; it may come before all unsolicited data have left.
+ * Checks an R2T against its task (RFC 7143 section 11.8), and notes what it asks for. One may be
+ * outstanding, as was negotiated; it may come before all unsolicited data have left.
  */
 export function acceptReadyToTransfer(
   task: ScsiTask,
@@ -94,12 +94,11 @@ export function acceptReadyToTransfer(
   if (task.direction !== Direction.Write) throw broken('R2T', 'the command writes nothing')
   if (pdu.r2tSN !== task.r2tSN) throw broken('R2T', `R2TSN is ${pdu.r2tSN}, wanted ${task.r2tSN}`)
   if (pdu.targetTransferTag === RESERVED_TAG) throw broken('R2T', 'Target Transfer Tag is reserved')
-  const sending = task.sendOffset < task.sendEnd
-  if (sending && (task.targetTransferTag !== RESERVED_TAG || task.nextSendEnd !== 0)) {
+  if (task.r2tSN > 0 && task.sendOffset < task.solicitedEnd) {
     throw broken('R2T', 'the one before has not yet been answered')
   }
-  if (bufferOffset !== task.solicited) {
-    throw broken('R2T', `Buffer Offset is ${bufferOffset}, wanted ${task.solicited}`)
+  if (bufferOffset !== task.solicitedEnd) {
+    throw broken('R2T', `Buffer Offset is ${bufferOffset}, wanted ${task.solicitedEnd}`)
   }
   if (length === 0 || length > maxBurstLength) {
     throw broken('R2T', `Desired Data Transfer Length is ${length}, wanted 1 to ${maxBurstLength}`)
@@ -109,15 +108,7 @@ export function acceptReadyToTransfer(
     throw broken('R2T', `${range} are beyond the ${task.length} to be written`)
   }
   task.r2tSN += 1
-  task.solicited = bufferOffset + length
-  if (sending) {
-    task.nextSendEnd = task.solicited
-    task.nextTargetTransferTag = pdu.targetTransferTag
-    return
-  }
-  task.sendOffset = bufferOffset
-  task.sendEnd = task.solicited
-  task.sendDataSN = 0
+  task.solicitedEnd = bufferOffset + length
   task.targetTransferTag = pdu.targetTransferTag
 }
 

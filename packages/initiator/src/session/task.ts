@@ -51,16 +51,13 @@ export class ScsiTask {
   received = 0
   dataSN = 0
   r2tSN = 0
-  /** Of a write: what the target has or has asked for. */
-  solicited = 0
-  /** The part of a write that is to be sent now, and with which tag. */
+  /** Of a write: up to where its data have been sent, go without being asked for, and were asked for. */
   sendOffset = 0
-  sendEnd = 0
+  unsolicitedEnd = 0
+  solicitedEnd = 0
+  /** DataSN of the next Data-Out, and the tag of the R2T that it answers. */
   sendDataSN = 0
   targetTransferTag = 0
-  /** An R2T that came while unsolicited data are still on their way out: up to where, or 0. */
-  nextSendEnd = 0
-  nextTargetTransferTag = 0
   /** Link of the queue that it is in, if any. */
   next: ScsiTask | null = null
 
@@ -75,10 +72,10 @@ export class ScsiTask {
     this.received = 0
     this.dataSN = 0
     this.r2tSN = 0
-    this.solicited = 0
     this.sendOffset = 0
-    this.sendEnd = 0
-    this.nextSendEnd = 0
+    this.unsolicitedEnd = 0
+    this.solicitedEnd = 0
+    this.sendDataSN = 0
     this.next = null
   }
 }

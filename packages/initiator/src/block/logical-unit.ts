@@ -1,0 +1,154 @@
+/** What a target has: its logical units, and what each says of itself. */
+import {
+  DesignatorType,
+  decodeBlockLimits,
+  decodeCachingPage,
+  decodeCapacity16,
+  decodeDeviceIdentification,
+  decodeLunList,
+  decodeModeParameters6,
+  decodeStandardInquiry,
+  decodeSupportedPages,
+  encodeInquiryCdb,
+  encodeModeSenseCdb,
+  encodeReadCapacity16Cdb,
+  encodeReportLunsCdb,
+  findModePage,
+  ModePage,
+  Opcode,
+  PageControl,
+  Peripheral,
+  SelectReport,
+  VpdPage,
+} from '@platter/protocol/scsi'
+import type { ScsiTransport } from '../session/scsi-transport.ts'
+import { BlockError } from './block-error.ts'
+import { readParameterData } from './parameter-data.ts'
+import type { DiskGeometry } from './scsi-disk.ts'
+
+/** REPORT LUNS must have room for 16 bytes at least (SPC-4 section 6.33). */
+const LUN_LIST_BYTES = 4096
+const INQUIRY_BYTES = 255
+const MODE_BYTES = 255
+const CAPACITY_BYTES = 32
+/** Platter's own partitions say their names (docs/scsi-commands.md). */
+const OUR_VENDOR = 'PLATTER'
+
+/** The LUNs that the target shows to us, in its order. */
+export async function listLuns(transport: ScsiTransport): Promise<readonly number[]> {
+  for (let room = LUN_LIST_BYTES; ; ) {
+    const data = await readParameterData(transport, 0, 'REPORT LUNS', room, (cdb) =>
+      encodeReportLunsCdb(cdb, 0, {
+        selectReport: SelectReport.Addressable,
+        allocationLength: room,
+      }),
+    )
+    const list = decodeLunList(data)
+    if (list.length <= room) return list.luns
+    room = list.length
+  }
+}
+
+/**
+ * What a disk needs to know of a logical unit; undefined when it is no disk. Rejects with a
+ * BlockError, or with a RangeError when what the unit says is not of the form.
+ */
+export async function inspectUnit(
+  transport: ScsiTransport,
+  lun: number,
+): Promise<DiskGeometry | undefined> {
+  const inquiry = decodeStandardInquiry(await inquire(transport, lun, undefined))
+  if (inquiry.peripheral !== Peripheral.DirectAccess) return undefined
+  const pages = await vpdPages(transport, lun)
+  const capacity = await readCapacity(transport, lun)
+  const mode = await readModeParameters(transport, lun)
+  const caching = mode && findModePage(mode.pages, ModePage.Caching)
+  return {
+    name: await unitName(transport, lun, inquiry.vendor, pages),
+    lun,
+    blockSizeBytes: capacity.blockSizeBytes,
+    blockCount: capacity.lastLba + 1,
+    readOnly: mode?.writeProtected ?? false,
+    // A unit that does not say may have a cache.
+    volatileCache: caching === undefined || decodeCachingPage(caching).writeCacheEnabled,
+    transferBlocksMax: pages.includes(VpdPage.BlockLimits)
+      ? decodeBlockLimits(await inquire(transport, lun, VpdPage.BlockLimits)).transferBlocksMax
+      : 0,
+  }
+}
+
+/** How many blocks the unit has now. */
+export async function readBlockCount(transport: ScsiTransport, lun: number): Promise<number> {
+  return (await readCapacity(transport, lun)).lastLba + 1
+}
+
+async function readCapacity(transport: ScsiTransport, lun: number) {
+  const what = `LUN ${lun}: READ CAPACITY(16)`
+  const data = await readParameterData(transport, lun, what, CAPACITY_BYTES, (cdb) =>
+    encodeReadCapacity16Cdb(cdb, 0),
+  )
+  const capacity = decodeCapacity16(data)
+  const { blockSizeBytes } = capacity
+  if (blockSizeBytes >= 512 && Number.isInteger(Math.log2(blockSizeBytes))) return capacity
+  throw new RangeError(`${what}: got blocks of ${blockSizeBytes} bytes, wanted 512, 1024, …`)
+}
+
+function inquire(transport: ScsiTransport, lun: number, page: number | undefined): Promise<Buffer> {
+  const what = `LUN ${lun}: INQUIRY`
+  return readParameterData(transport, lun, what, INQUIRY_BYTES, (cdb) =>
+    encodeInquiryCdb(cdb, 0, {
+      vitalProductData: page !== undefined,
+      pageCode: page ?? 0,
+      allocationLength: INQUIRY_BYTES,
+    }),
+  )
+}
+
+/** Codes of the VPD pages there are; none for a unit that has no such thing. */
+async function vpdPages(transport: ScsiTransport, lun: number): Promise<readonly number[]> {
+  const data = await unlessRefused(inquire(transport, lun, VpdPage.SupportedPages))
+  return data === undefined ? [] : decodeSupportedPages(data)
+}
+
+async function readModeParameters(transport: ScsiTransport, lun: number) {
+  const what = `LUN ${lun}: MODE SENSE(6)`
+  const reading = readParameterData(transport, lun, what, MODE_BYTES, (cdb) =>
+    encodeModeSenseCdb(cdb, 0, Opcode.ModeSense6, {
+      disableBlockDescriptor: true,
+      longLba: false,
+      pageControl: PageControl.Current,
+      pageCode: ModePage.All,
+      subpageCode: 0,
+      allocationLength: MODE_BYTES,
+    }),
+  )
+  const data = await unlessRefused(reading)
+  return data && decodeModeParameters6(data)
+}
+
+async function unitName(
+  transport: ScsiTransport,
+  lun: number,
+  vendor: string,
+  pages: readonly number[],
+): Promise<string> {
+  const unnamed = `lun${lun}`
+  if (vendor !== OUR_VENDOR || !pages.includes(VpdPage.DeviceIdentification)) return unnamed
+  const data = await inquire(transport, lun, VpdPage.DeviceIdentification)
+  const named = decodeDeviceIdentification(data).find(
+    ({ type }) => type === DesignatorType.VendorSpecific,
+  )
+  const name = named?.value.toString('utf8') ?? ''
+  // It is to be the name of a file.
+  return /^[\w.-]{1,255}$/.test(name) && !/^\.+$/.test(name) ? name : unnamed
+}
+
+/** Undefined when the unit does not know the command or the page; transport errors stay errors. */
+async function unlessRefused(answer: Promise<Buffer>): Promise<Buffer | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof BlockError && error.cause === undefined) return undefined
+    throw error
+  }
+}

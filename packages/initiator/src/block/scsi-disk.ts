@@ -1,0 +1,287 @@
+/**
+ * A logical unit as a block device of whole blocks: an operation becomes READ, WRITE or SYNCHRONIZE
+ * CACHE commands, of a length that the unit takes. Ranges within blocks are for unaligned-device.ts.
+ */
+import { encodeBlockCdb, encodeLun, Opcode } from '@platter/protocol/scsi'
+import type { ScsiTransport } from '../session/scsi-transport.ts'
+import { Direction, ScsiTask } from '../session/task.ts'
+import { assertOnDevice, type BlockDevice, type BlockDone } from './block-device.ts'
+import { BlockError } from './block-error.ts'
+import { errorOf, saysCapacityChanged, Verdict, verdictOf } from './scsi-outcome.ts'
+
+/** One command moves at most this, however much the unit takes: more would not be faster. */
+const COMMAND_BYTES_MAX = 1024 * 1024
+/** Commands under way at once, for each unit. */
+const COMMANDS_MAX = 128
+/** Unit attentions and aborts in a row that one command outlives. */
+const RETRIES_MAX = 16
+/** How long a busy unit is left alone, in ms: doubled each time, up to the second figure. */
+const WAIT_MS = 20
+const WAIT_MAX_MS = 2000
+/** A unit that is busy for so long has failed. */
+const BUSY_TIMEOUT_MS = 60_000
+const LBA_MAX_10 = 0xffffffff
+const BLOCKS_MAX_10 = 0xffff
+
+const NO_DATA = Buffer.alloc(0)
+
+type OperationKind = 'read' | 'write' | 'flush'
+
+/** What a unit has said of itself: see logical-unit.ts. */
+export interface DiskGeometry {
+  readonly name: string
+  readonly lun: number
+  readonly blockSizeBytes: number
+  readonly blockCount: number
+  readonly readOnly: boolean
+  /** Whether GOOD for a WRITE may mean a volatile cache. */
+  readonly volatileCache: boolean
+  /** The longest transfer it takes, in blocks; 0 for no limit. */
+  readonly transferBlocksMax: number
+}
+
+export interface ScsiDiskOptions {
+  readonly transport: ScsiTransport
+  readonly geometry: DiskGeometry
+  /** Asks the unit for its block count anew, after it has said that it changed. */
+  readonly readBlockCount?: () => Promise<number>
+}
+
+/** One call of the device's user. Made once, used again. */
+class Operation {
+  kind: OperationKind = 'read'
+  offset = 0
+  buffer: Buffer = NO_DATA
+  position = 0
+  length = 0
+  done: BlockDone = () => {}
+  /** Bytes of it that have been made into commands. */
+  issued = 0
+  commandsLeft = 0
+  error: Error | null = null
+  next: Operation | null = null
+}
+
+/** One SCSI command of an operation. */
+class Command {
+  readonly task = new ScsiTask()
+  operation: Operation | null = null
+  retries = 0
+  busySinceMs = 0
+  waitMs = 0
+}
+
+export class ScsiDisk implements BlockDevice {
+  readonly name: string
+  readonly blockSizeBytes: number
+  readonly readOnly: boolean
+  readonly #transport: ScsiTransport
+  readonly #geometry: DiskGeometry
+  readonly #readBlockCount: (() => Promise<number>) | undefined
+  readonly #commandBytesMax: number
+  #sizeBytes: number
+  #readingBlockCount = false
+  readonly #freeCommands: Command[] = []
+  readonly #freeOperations: Operation[] = []
+  /** Operations with commands still to be made, linked through themselves. */
+  #head: Operation | null = null
+  #tail: Operation | null = null
+
+  constructor(options: ScsiDiskOptions) {
+    const { geometry } = options
+    this.name = geometry.name
+    this.blockSizeBytes = geometry.blockSizeBytes
+    this.readOnly = geometry.readOnly
+    this.#transport = options.transport
+    this.#geometry = geometry
+    this.#readBlockCount = options.readBlockCount
+    this.#sizeBytes = geometry.blockCount * geometry.blockSizeBytes
+    const unitMax = geometry.transferBlocksMax * geometry.blockSizeBytes
+    this.#commandBytesMax = unitMax === 0 ? COMMAND_BYTES_MAX : Math.min(unitMax, COMMAND_BYTES_MAX)
+    for (let index = 0; index < COMMANDS_MAX; index++) this.#freeCommands.push(this.#newCommand())
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /** Whole blocks only. */
+  read(offset: number, into: Buffer, position: number, length: number, done: BlockDone): void {
+    this.#assertBlocks(offset, length)
+    this.#start('read', offset, into, position, length, done)
+  }
+
+  /** Whole blocks only. */
+  write(offset: number, from: Buffer, position: number, length: number, done: BlockDone): void {
+    this.#assertBlocks(offset, length)
+    if (this.readOnly) {
+      const error = new BlockError('EROFS', `${this.name}: write: it is write protected`)
+      process.nextTick(done, error)
+      return
+    }
+    this.#start('write', offset, from, position, length, done)
+  }
+
+  flush(done: BlockDone): void {
+    if (this.readOnly || !this.#geometry.volatileCache) process.nextTick(done, null)
+    else this.#start('flush', 0, NO_DATA, 0, 0, done)
+  }
+
+  #assertBlocks(offset: number, length: number): void {
+    assertOnDevice(this, offset, length)
+    if (offset % this.blockSizeBytes === 0 && length % this.blockSizeBytes === 0) return
+    const got = `${length} bytes at ${offset}`
+    throw new RangeError(`${this.name}: got ${got}, wanted whole blocks of ${this.blockSizeBytes}`)
+  }
+
+  #start(
+    kind: OperationKind,
+    offset: number,
+    buffer: Buffer,
+    position: number,
+    length: number,
+    done: BlockDone,
+  ): void {
+    if (length === 0 && kind !== 'flush') {
+      process.nextTick(done, null)
+      return
+    }
+    const operation = this.#freeOperations.pop() ?? new Operation()
+    operation.kind = kind
+    operation.offset = offset
+    operation.buffer = buffer
+    operation.position = position
+    operation.length = length
+    operation.done = done
+    operation.issued = 0
+    operation.commandsLeft = 0
+    operation.error = null
+    operation.next = null
+    if (this.#tail === null) this.#head = operation
+    else this.#tail.next = operation
+    this.#tail = operation
+    this.#pump()
+  }
+
+  /** Makes commands of what waits, as long as there are records for them. */
+  #pump(): void {
+    for (let operation = this.#head; operation !== null; operation = this.#head) {
+      do {
+        const command = this.#freeCommands.pop()
+        if (command === undefined) return
+        this.#issue(operation, command)
+      } while (operation.issued < operation.length)
+      this.#head = operation.next
+      if (this.#head === null) this.#tail = null
+      operation.next = null
+    }
+  }
+
+  #issue(operation: Operation, command: Command): void {
+    const { task } = command
+    const at = operation.issued
+    const length = Math.min(operation.length - at, this.#commandBytesMax)
+    operation.issued += length
+    operation.commandsLeft += 1
+    command.operation = operation
+    command.retries = 0
+    command.busySinceMs = 0
+    task.buffer = operation.buffer
+    task.position = operation.position + at
+    task.length = length
+    this.#encodeCdb(task, operation.kind, operation.offset + at, length)
+    this.#transport.execute(task)
+  }
+
+  #encodeCdb(task: ScsiTask, kind: OperationKind, offset: number, length: number): void {
+    task.cdb.fill(0)
+    if (kind === 'flush') {
+      task.direction = Direction.None
+      encodeBlockCdb(task.cdb, 0, Opcode.SynchronizeCache10, 0, 0)
+      return
+    }
+    const lba = offset / this.blockSizeBytes
+    const blocks = length / this.blockSizeBytes
+    const ten = lba + blocks <= LBA_MAX_10 && blocks <= BLOCKS_MAX_10
+    if (kind === 'read') {
+      task.direction = Direction.Read
+      encodeBlockCdb(task.cdb, 0, ten ? Opcode.Read10 : Opcode.Read16, lba, blocks)
+    } else {
+      task.direction = Direction.Write
+      encodeBlockCdb(task.cdb, 0, ten ? Opcode.Write10 : Opcode.Write16, lba, blocks)
+    }
+  }
+
+  #newCommand(): Command {
+    const command = new Command()
+    encodeLun(command.task.lun, 0, this.#geometry.lun)
+    command.task.done = () => this.#commandEnded(command)
+    return command
+  }
+
+  #commandEnded(command: Command): void {
+    const { task } = command
+    const operation = command.operation as Operation
+    const verdict = verdictOf(task)
+    if (verdict !== Verdict.Done) {
+      if (saysCapacityChanged(task)) this.#refreshSize()
+      if (verdict !== Verdict.Failed && this.#tryAgain(command, verdict)) return
+      operation.error ??= errorOf(task, `${this.name}: ${operation.kind}${where(command)}`)
+    }
+    task.buffer = NO_DATA
+    command.operation = null
+    this.#freeCommands.push(command)
+    operation.commandsLeft -= 1
+    if (operation.commandsLeft === 0 && operation.issued === operation.length) this.#end(operation)
+    if (this.#head !== null) this.#pump()
+  }
+
+  #end(operation: Operation): void {
+    const { done, error } = operation
+    operation.buffer = NO_DATA
+    operation.done = () => {}
+    operation.error = null
+    this.#freeOperations.push(operation)
+    done(error)
+  }
+
+  /** False when it has been tried often or long enough. */
+  #tryAgain(command: Command, verdict: Verdict): boolean {
+    if (verdict === Verdict.Retry) {
+      command.retries += 1
+      if (command.retries > RETRIES_MAX) return false
+      this.#transport.execute(command.task)
+      return true
+    }
+    const nowMs = performance.now()
+    if (command.busySinceMs === 0) {
+      command.busySinceMs = nowMs
+      command.waitMs = WAIT_MS
+    } else if (nowMs - command.busySinceMs > BUSY_TIMEOUT_MS) return false
+    setTimeout(() => this.#transport.execute(command.task), command.waitMs)
+    command.waitMs = Math.min(command.waitMs * 2, WAIT_MAX_MS)
+    return true
+  }
+
+  #refreshSize(): void {
+    if (this.#readBlockCount === undefined || this.#readingBlockCount) return
+    this.#readingBlockCount = true
+    this.#readBlockCount().then(
+      (blockCount) => {
+        this.#readingBlockCount = false
+        // What lies beyond the end of a unit that shrank fails with an error of its own.
+        this.#sizeBytes = Math.max(this.#sizeBytes, blockCount * this.blockSizeBytes)
+      },
+      () => {
+        this.#readingBlockCount = false
+      },
+    )
+  }
+}
+
+function where(command: Command): string {
+  const operation = command.operation as Operation
+  if (operation.kind === 'flush') return ''
+  const offset = operation.offset + command.task.position - operation.position
+  return ` of ${command.task.length} bytes at ${offset}`
+}

@@ -1,0 +1,77 @@
+/** The `platter` command line: targets found, mounted and unmounted. */
+import { Command, CommanderError } from 'commander'
+import { discoverCommand } from './cli/discover-command.ts'
+import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
+import { mountCommand } from './cli/mount-command.ts'
+import { unmountCommand } from './cli/unmount-command.ts'
+import { MountpointError } from './fuse/mountpoint.ts'
+import { ConnectionLostError } from './session/errors.ts'
+import { version } from './version.ts'
+
+const lesson = `
+A partition of another machine as a file:
+  $ platter discover 192.0.2.7
+  $ mkdir /mnt/san
+  $ platter mount 192.0.2.7 /mnt/san      (stays; Ctrl-C unmounts)
+  $ mkfs.ext4 /mnt/san/scratch            (in another terminal)
+
+Each partition is a file of its size, which programs use as they use a disk: dd, fio, losetup, mkfs,
+qemu. Any iSCSI target will do; the partitions of one that gives them no names are lun0, lun1, …
+
+With --json answers are for programs: on standard output, and an error as
+{"error":{"code","message"}} on standard error.
+
+Exit codes: 0 done, 1 failed or refused, 2 command line not understood, 3 the target cannot be reached.
+`
+
+/**
+ * Runs one command line, without the program's name, and resolves with its exit code. Errors are
+ * told on `io.err`, as JSON when the command line asks for it.
+ */
+export async function run(args: readonly string[], io: CliIo = processIo()): Promise<number> {
+  const program = createProgram(io)
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return ExitCode.Ok
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has told it already: help and version end with 0, all else is misuse.
+      return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage
+    }
+    const { code, exitCode } = classify(error)
+    const { message } = error as Error
+    const json = args.includes('--json')
+    io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `platter: ${message}\n`)
+    return exitCode
+  }
+}
+
+function classify(error: unknown): { code: string; exitCode: number } {
+  if (error instanceof CliFailure) return error
+  if (error instanceof MountpointError) return { code: error.reason, exitCode: ExitCode.Failed }
+  if (error instanceof ConnectionLostError) {
+    return { code: 'unreachable', exitCode: ExitCode.Unreachable }
+  }
+  const { name } = error as Error
+  return { code: name === 'LoginError' ? 'login-refused' : 'failed', exitCode: ExitCode.Failed }
+}
+
+function createProgram(io: CliIo): Command {
+  const program = new Command('platter')
+    .description('Shows the partitions of iSCSI targets as files.')
+    .version(version)
+    .addHelpText('after', lesson)
+  for (const command of [discoverCommand(io), mountCommand(io), unmountCommand(io)]) {
+    program.addCommand(command)
+  }
+  settle(program, io)
+  return program
+}
+
+/** Commander's own way out is process.exit and the process's streams: neither is wanted. */
+function settle(command: Command, io: CliIo): void {
+  command.exitOverride()
+  command.configureOutput({ writeOut: io.out, writeErr: io.err })
+  command.showHelpAfterError('Add --help for how to use it.')
+  for (const child of command.commands) settle(child, io)
+}

@@ -1,0 +1,139 @@
+/** Composition root of the host side: targets found and logged in to, and their units as devices. */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { type NegotiationPolicy, parseName, standardPolicy } from '@platter/protocol/iscsi'
+import type { BlockDevice } from './block/block-device.ts'
+import { inspectUnit, listLuns, readBlockCount } from './block/logical-unit.ts'
+import { ScsiDisk } from './block/scsi-disk.ts'
+import { UnalignedDevice } from './block/unaligned-device.ts'
+import { discoverTargets } from './net/discover.ts'
+import { PersistentSession, type SessionEvent } from './net/persistent-session.ts'
+import type { Endpoint } from './net/socket-connection.ts'
+import type { DiscoveredTarget } from './session/discovery.ts'
+import type { LoginIdentity, SessionType } from './session/login.ts'
+import type { ScsiTransport } from './session/scsi-transport.ts'
+
+/** What we ask for: much data at once, without being asked for each burst (docs/performance.md). */
+const policy: NegotiationPolicy = {
+  ...standardPolicy,
+  initialR2T: false,
+  immediateData: true,
+  maxBurstLength: 1024 * 1024,
+  firstBurstLength: 256 * 1024,
+  maxRecvDataSegmentLength: 256 * 1024,
+  headerDigest: ['None', 'CRC32C'],
+  dataDigest: ['None', 'CRC32C'],
+}
+
+const RETRY_FOR_MS = 120_000
+
+export interface HostOptions {
+  /** Who we are, as an iSCSI name; made of the machine's name if not given. */
+  readonly initiatorName?: string
+}
+
+export interface ConnectOptions extends HostOptions {
+  /** How long I/O waits for a lost target before it fails, in ms; two minutes if not given. */
+  readonly retryForMs?: number
+  /** Told when the connection is lost, and when it is back. */
+  readonly onEvent?: (event: SessionEvent) => void
+}
+
+/** A target that we are logged in to. */
+export interface ConnectedTarget {
+  readonly targetName: string
+  /** One for each partition; their names are different. */
+  readonly devices: readonly BlockDevice[]
+  /** Makes everything durable that was written, and logs out. Rejects when it could not. */
+  close(): Promise<void>
+}
+
+/** The targets that a portal tells of. Rejects with a LoginError or a ConnectionLostError. */
+export function discover(portal: Endpoint, options: HostOptions = {}): Promise<DiscoveredTarget[]> {
+  return discoverTargets(portal, identity('Discovery', undefined, options))
+}
+
+/**
+ * Logs in to a target and finds its disks. I/O goes on when the connection was lost, within
+ * `retryForMs`. Rejects with a LoginError, a ConnectionLostError or a BlockError.
+ */
+export async function connect(
+  portal: Endpoint,
+  targetName: string,
+  options: ConnectOptions = {},
+): Promise<ConnectedTarget> {
+  const session = await PersistentSession.connect({
+    endpoint: portal,
+    identity: identity('Normal', targetName, options),
+    retryForMs: options.retryForMs ?? RETRY_FOR_MS,
+    onEvent: options.onEvent ?? (() => {}),
+    onFault: (error) => process.emitWarning(error as Error),
+  })
+  try {
+    const devices = await openDevices(session)
+    return {
+      targetName,
+      devices,
+      close: async () => {
+        try {
+          for (const device of devices) await flush(device)
+        } finally {
+          await session.close()
+        }
+      },
+    }
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+async function openDevices(transport: ScsiTransport): Promise<BlockDevice[]> {
+  const devices: BlockDevice[] = []
+  const names = new Set<string>()
+  for (const lun of await listLuns(transport)) {
+    const unit = await inspectUnit(transport, lun)
+    if (unit === undefined) continue
+    // Arrays may have partitions of the same name; their LUNs tell them apart.
+    const name = names.has(unit.name) ? `${unit.name}.lun${lun}` : unit.name
+    names.add(name)
+    const disk = new ScsiDisk({
+      transport,
+      geometry: { ...unit, name },
+      readBlockCount: () => readBlockCount(transport, lun),
+    })
+    devices.push(new UnalignedDevice(disk))
+  }
+  return devices
+}
+
+function flush(device: BlockDevice): Promise<void> {
+  return new Promise((resolve, reject) => {
+    device.flush((error) => (error === null ? resolve() : reject(error)))
+  })
+}
+
+function identity(
+  sessionType: SessionType,
+  targetName: string | undefined,
+  { initiatorName = defaultInitiatorName() }: HostOptions,
+): LoginIdentity {
+  const name = parseName(initiatorName)?.name
+  if (name === undefined) throw new RangeError(`${initiatorName} is not an iSCSI name`)
+  return { initiatorName: name, targetName, sessionType, isid: randomIsid(), policy }
+}
+
+/** The name of a host that was given none. */
+export function defaultInitiatorName(): string {
+  const machine = hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-')
+  return `iqn.2026-11.org.platter.host:${machine.slice(0, 128)}`
+}
+
+/** An ISID of the random type (RFC 7143 section 11.12.5): sessions of one host need different ones. */
+function randomIsid(): Buffer {
+  const isid = randomBytes(6)
+  isid[0] = 0x80
+  return isid
+}

@@ -1,0 +1,42 @@
+/** A discovery session, from its login to its logout (RFC 7143 section 4.3). */
+import { type DiscoveredTarget, parseSendTargets } from '../session/discovery.ts'
+import type { LoginIdentity } from '../session/login.ts'
+import { Session } from '../session/session.ts'
+import { type Endpoint, SocketConnection } from './socket-connection.ts'
+
+/**
+ * Resolves with the targets that the portal tells of, once the session has ended; `identity` is for a
+ * Discovery session. Rejects with a LoginError, a ConnectionLostError, or what is wrong with the answer.
+ */
+export function discoverTargets(
+  endpoint: Endpoint,
+  identity: LoginIdentity,
+): Promise<DiscoveredTarget[]> {
+  return new Promise((resolve, reject) => {
+    let found: DiscoveredTarget[] | undefined
+    const session = new Session({
+      identity,
+      cmdSN: 0,
+      nowMs: performance.now(),
+      loggedIn: () =>
+        session.sendText([['SendTargets', 'All']], (error, pairs) => {
+          try {
+            if (error === null) found = parseSendTargets(pairs)
+          } catch (fault) {
+            reject(fault)
+          }
+          session.logout()
+        }),
+      ended: (error) => {
+        if (found !== undefined) resolve(found)
+        else reject(error ?? new Error('the target logged us out before it answered'))
+      },
+    })
+    new SocketConnection({
+      endpoint,
+      connect: (sink) => session.connect(sink),
+      onTick: (nowMs) => session.onTimer(nowMs),
+      onFault: reject,
+    })
+  })
+}

@@ -20,6 +20,10 @@ import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 /** The unit in which data reach the medium: the page cache's, and a multiple of every block size. */
 const PAGE_BYTES = 4096
 
+/** ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR (RFC 7143 section 11.4.7.2), in fixed format. */
+// biome-ignore format: one line, as it is sent
+const DATA_LOST_SENSE = Buffer.from([0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x47, 0x05, 0, 0, 0, 0])
+
 /** What the receiver needs of its connection and session. */
 export interface DataOutPort {
   readonly sink: ConnectionSink
@@ -33,6 +37,8 @@ export interface DataOutPort {
   reservePdu(): number
   /** Bytes copied aside for the medium grew or shrank: input must pause above a bound. */
   asideChanged(bytes: number): void
+  /** The SCSI layer must forget the task, which ends without it. */
+  takeBack(task: Task): void
 }
 
 /** A write that the medium could not take at once; the records are used again. */
@@ -62,8 +68,8 @@ export class DataOutReceiver {
   /** The SCSI layer has said where the data of this command go. */
   start(task: Task): void {
     const { held } = task
-    if (held !== null) {
-      task.held = null
+    task.held = null
+    if (held !== null && !task.dataLost) {
       const length = Math.min(task.received, task.dataOutWanted)
       task.received = 0
       if (length > 0) this.#place(task, held, 0, length)
@@ -77,6 +83,7 @@ export class DataOutReceiver {
    * before it returns.
    */
   take(task: Task, buffer: Buffer, position: number, length: number): void {
+    if (task.dataLost) return
     if (task.dataOutWanted < 0) {
       this.#hold(task, buffer, position, length)
       task.received += length
@@ -90,6 +97,10 @@ export class DataOutReceiver {
   /** All data that came so far is taken in: asks for more, or goes on with the command. */
   advance(task: Task): void {
     if (task.stage !== TaskStage.Executing || task.unsolicitedOpen || task.dataOutWanted < 0) return
+    if (task.dataLost) {
+      if (task.r2tCount === 0 && task.pendingIo === 0) this.#endLost(task)
+      return
+    }
     if (task.received >= task.dataOutWanted && task.r2tCount === 0) {
       if (task.pendingIo === 0) this.#finish(task)
       return
@@ -108,6 +119,16 @@ export class DataOutReceiver {
     task.next(task, error)
   }
 
+  /**
+   * A DataSN out of order means that data before it were lost, and without error recovery they can't
+   * be asked for again: the command fails, once all that was due has come (RFC 7143 section 7.9).
+   */
+  #endLost(task: Task): void {
+    task.carryLength = 0
+    this.#port.takeBack(task)
+    task.checkCondition(DATA_LOST_SENSE)
+  }
+
   /** Checks a Data-Out header against what the command expects next; throws ProtocolError. */
   check(task: Task, pdu: DataOut): void {
     const length = pdu.dataSegmentLength
@@ -118,13 +139,13 @@ export class DataOutReceiver {
     if (solicited && (task.r2tCount === 0 || task.r2tTag[task.r2tHead] !== pdu.targetTransferTag)) {
       throw breach(`TargetTransferTag ${pdu.targetTransferTag} is not the R2T due for its task`)
     }
+    const head = task.r2tHead
+    const dataSN = solicited ? (task.r2tDataSN[head] as number) : task.unsolicitedDataSN
+    if (pdu.dataSN !== dataSN) task.dataLost = true
+    if (task.dataLost) return
     if (pdu.bufferOffset !== task.received) {
       throw breach(`BufferOffset ${pdu.bufferOffset} is out of order, wanted ${task.received}`)
     }
-    const head = task.r2tHead
-    const dataSN = solicited ? (task.r2tDataSN[head] as number) : task.unsolicitedDataSN
-    if (pdu.dataSN !== dataSN)
-      throw breach(`DataSN ${pdu.dataSN} is out of order, wanted ${dataSN}`)
     const end = solicited ? (task.r2tEnd[head] as number) : this.unsolicitedEnd(task)
     if (task.received + length > end) {
       throw breach(`data up to byte ${task.received + length}, wanted no more than ${end}`)

@@ -217,20 +217,14 @@ export class FullFeaturePhase
 
   #dataOutHeader(buffer: Buffer, base: number): void {
     const pdu = this.#data.at(buffer, base)
-    const tag = pdu.targetTransferTag
-    const solicited = tag !== RESERVED_TAG
-    const task = solicited
-      ? this.session.taskInSlot(tag & 0xffff)
-      : this.session.tasks.get(pdu.initiatorTaskTag)
+    const task = this.session.tasks.get(pdu.initiatorTaskTag)
     // Data of a task that has ended or was aborted meanwhile are of no use, and no fault.
-    if (task === undefined || task.owner !== this) return
-    if (task.stage === TaskStage.Free || task.stage === TaskStage.Aborted) return
-    if (task.initiatorTaskTag !== pdu.initiatorTaskTag) return
+    if (task === undefined || task.owner !== this || task.stage === TaskStage.Aborted) return
     this.#dataOut.check(task, pdu)
     this.#use = Use.Task
     this.#task = task
     this.#isCommand = false
-    this.#solicited = solicited
+    this.#solicited = pdu.targetTransferTag !== RESERVED_TAG
     this.#final = pdu.final
   }
 
@@ -309,6 +303,10 @@ export class FullFeaturePhase
   asideChanged(bytes: number): void {
     this.#asideBytes += bytes
     if (bytes < 0 && !this.#mustPause()) this.#port.setPaused(false)
+  }
+
+  takeBack(task: Task): void {
+    this.session.executor.aborted(task)
   }
 
   #mustPause(): boolean {

@@ -80,11 +80,6 @@ export class Session {
     return task
   }
 
-  /** The task that a Target Transfer Tag of ours was made for, by its slot. */
-  taskInSlot(slot: number): Task | undefined {
-    return this.#records[slot]
-  }
-
   /**
    * A task's outcome is settled: its tag and its place in the window are free, and the record can
    * be used again, though what it says of the outcome stays readable until then.

@@ -113,6 +113,8 @@ export class Task implements ScsiTask, IoCompletion {
   carry: Buffer = NO_DATA
   carryLength = 0
   writeError: VolumeError | null = null
+  /** A Data-Out before the last is missing: what comes is dropped, and the command will fail. */
+  dataLost = false
   r2tSN = 0
   /** Bytes asked for so far, by R2T. */
   requested = 0
@@ -159,6 +161,7 @@ export class Task implements ScsiTask, IoCompletion {
     this.unsolicitedOpen = command.write && !command.final
     this.unsolicitedDataSN = 0
     this.carryLength = 0
+    this.dataLost = false
     this.r2tSN = 0
     this.requested = 0
     this.r2tHead = 0

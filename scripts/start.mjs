@@ -32,8 +32,13 @@ const platterd = join(root, 'packages/target/bin/platterd.js')
 const platter = join(root, 'packages/initiator/bin/platter.js')
 const disks = ['disk1', 'disk2', 'disk3', 'disk4'].map((name) => join(demo, name))
 const array = 'demo'
-const partition = 'scratch'
-const file = join(mountpoint, partition)
+/** One to show with, which every start writes to; and one for whoever wants to try things. */
+const partitions = [
+  { name: 'proof', size: '64M' },
+  { name: 'scratch', size: '768M' },
+]
+const proof = join(mountpoint, 'proof')
+const scratch = join(mountpoint, 'scratch')
 
 /**
  * A program of ours that runs until it is told to stop.
@@ -42,6 +47,8 @@ const file = join(mountpoint, partition)
 
 /** @type {Running[]} what runs, newest last */
 const running = []
+
+let stopping = false
 
 const options = readOptions()
 process.once('exit', () => {
@@ -88,7 +95,7 @@ async function main() {
 
   const port = options.port === undefined ? await portToUse(3260) : Number(options.port)
   let server = await serve(port)
-  const made = makePartition()
+  makePartitions()
   let mounted = await mount(port)
   const data = realData()
   const wanted = await writeThrough(data)
@@ -99,8 +106,7 @@ async function main() {
   mounted = await mount(port)
   await verify(data.length, wanted)
 
-  const url = `iscsi://127.0.0.1:${port}/${server.said.targetName}/${made.lun}`
-  tellWhatIsWhere(port, url)
+  tellWhatIsWhere(port, server.said.targetName)
   if (options.once) {
     await stopAll()
     console.log('\ndone: the data came back through the whole road, and outlived a restart')
@@ -163,11 +169,12 @@ async function launch(program, flags) {
 
 /** @param {Running} program */
 async function stop(program) {
-  running.splice(running.indexOf(program), 1)
   const { child } = program
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGTERM')
-  await once(child, 'exit')
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  }
+  running.splice(running.indexOf(program), 1)
 }
 
 /** The mount before the server that it needs. */
@@ -181,30 +188,43 @@ function untilOneEnds() {
   return Promise.race(endings).then(() => 'one of the programs has ended')
 }
 
-/** @returns {Promise<string>} */
+/** Resolves on the first Ctrl-C; each one more goes to the mount, and ends what is still in use. */
 function awaitStopSignal() {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve(signal))
-  })
+  return /** @type {Promise<string>} */ (
+    new Promise((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM']) {
+        process.on(signal, () => {
+          if (stopping) running.at(-1)?.child.kill('SIGTERM')
+          stopping = true
+          resolve(signal)
+        })
+      }
+    })
+  )
 }
 
-/** Makes what is not there yet. @returns {{ lun: number, sizeBytes: number }} */
-function makePartition() {
+/** Makes what is not there yet. */
+function makePartitions() {
   const known = ask('disk', 'list').map((/** @type {{ path: string }} */ { path }) => path)
   for (const disk of disks) {
     if (!known.includes(disk)) ask('disk', 'create', disk, '--size', '256M')
   }
-  const arrays = ask('array', 'list')
-  if (!arrays.some((/** @type {{ name: string }} */ { name }) => name === array)) {
+  if (!hasName(ask('array', 'list'), array)) {
     ask('array', 'create', array, '--level', 'raid0', '--chunk', '64K', ...disks)
   }
   say('array', `${array}: RAID 0 over ${disks.length} disk files in ${demo}`)
-  const found = ask('partition', 'list').find(
-    (/** @type {{ name: string }} */ { name }) => name === partition,
-  )
-  const made = found ?? ask('partition', 'create', `${array}/${partition}`, '--size', '768M')
-  say('partition', `${array}/${partition}, ${made.sizeBytes / MiB} MiB, LUN ${made.lun}`)
-  return made
+  const found = ask('partition', 'list')
+  for (const { name, size } of partitions) {
+    if (!hasName(found, name)) ask('partition', 'create', `${array}/${name}`, '--size', size)
+  }
+  for (const { name, sizeBytes, lun } of ask('partition', 'list')) {
+    say('partition', `${array}/${name}, ${sizeBytes / MiB} MiB, LUN ${lun}`)
+  }
+}
+
+/** @param {readonly { name: string }[]} all @param {string} wanted */
+function hasName(all, wanted) {
+  return all.some(({ name }) => name === wanted)
 }
 
 /** One command of platterd. @param {string[]} words @returns {any} */
@@ -226,7 +246,7 @@ function realData() {
 
 /** @param {Buffer} data @returns {Promise<string>} its checksum */
 async function writeThrough(data) {
-  const handle = await open(file, 'r+')
+  const handle = await open(proof, 'r+')
   const startedMs = performance.now()
   await handle.write(data, 0, data.length, 0)
   await handle.sync()
@@ -240,7 +260,7 @@ async function writeThrough(data) {
 
 /** @param {number} length @param {string} wanted */
 async function verify(length, wanted) {
-  const handle = await open(file, 'r')
+  const handle = await open(proof, 'r')
   const hash = createHash('sha256')
   const startedMs = performance.now()
   for await (const chunk of handle.createReadStream({ end: length - 1, highWaterMark: MiB })) {
@@ -256,18 +276,21 @@ async function verify(length, wanted) {
   say('checksum', 'the same: written, kept across the restart, and read back')
 }
 
-/** @param {number} port @param {string} url */
-function tellWhatIsWhere(port, url) {
-  const commands = `--state ${state}`
+/** @param {number} port @param {string} targetName */
+function tellWhatIsWhere(port, targetName) {
+  const scratchLun = ask('partition', 'list').find(
+    (/** @type {{ name: string }} */ { name }) => name === 'scratch',
+  ).lun
+  const url = `iscsi://127.0.0.1:${port}/${targetName}/${scratchLun}`
   console.log(`
-The partition, as a file        ${file}
-The partition, to any client    ${url}
+A partition for you, as a file          ${scratch}
+The same partition, to any other client ${url}
 
 Try, in another terminal:
-  mkfs.ext4 ${file}
+  mkfs.ext4 ${scratch}
   iscsi-inq ${url}
   node ${platter} discover 127.0.0.1:${port}
-  node ${platterd} session list ${commands}`)
+  node ${platterd} session list --state ${state}`)
 }
 
 /** That port if nobody listens there, else one that is free. @param {number} wanted */

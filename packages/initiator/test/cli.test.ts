@@ -1,0 +1,95 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:net'
+import t from 'tap'
+import { run } from '../src/cli.ts'
+
+async function runCli(...args: string[]) {
+  let stdout = ''
+  let stderr = ''
+  const code = await run(args, {
+    out: (text) => {
+      stdout += text
+    },
+    err: (text) => {
+      stderr += text
+    },
+    onStopSignal: () => () => {},
+  })
+  return { code, stdout, stderr }
+}
+
+t.test('help teaches, and is no error', async (t) => {
+  const { code, stdout } = await runCli('--help')
+  t.equal(code, 0)
+  t.match(stdout, /platter mount 192\.0\.2\.7 \/mnt\/san/)
+  t.match(stdout, /Exit codes: 0 done/)
+  t.equal((await runCli('mount', '--help')).code, 0)
+  t.match((await runCli('--version')).stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+t.test('a command line that is not understood ends with 2, and says what was wanted', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['fly'], /unknown command 'fly'/],
+    [['mount', '127.0.0.1'], /missing required argument 'directory'/],
+    [['mount', '127.0.0.1:port', '/mnt'], /wanted HOST, HOST:PORT or \[IPV6\]:PORT/],
+    [['mount', '127.0.0.1:99999', '/mnt'], /wanted HOST/],
+    [['discover', '127.0.0.1', '--initiator-name', 'me'], /wanted an iSCSI name such as/],
+    [['mount', '127.0.0.1', '/mnt', '--target', 'x'], /wanted an iSCSI name/],
+    [['mount', '127.0.0.1', '/mnt', '--retry-for', '-1'], /wanted a number of seconds/],
+    [['discover', '127.0.0.1', '--fast'], /unknown option '--fast'/],
+  ]
+  for (const [args, message] of cases) {
+    const { code, stderr } = await runCli(...args)
+    t.equal(code, 2, args.join(' '))
+    t.match(stderr, message)
+  }
+})
+
+t.test('a target that cannot be reached ends with 3', async (t) => {
+  const port = await closedPort()
+  for (const args of [['discover'], ['mount']]) {
+    const rest = args[0] === 'mount' ? ['/nowhere'] : []
+    const { code, stderr } = await runCli(...args, `127.0.0.1:${port}`, ...rest)
+    t.equal(code, 3)
+    t.match(stderr, new RegExp(`^platter: 127.0.0.1:${port}: connect ECONNREFUSED`))
+  }
+})
+
+t.test('with --json an error is JSON', async (t) => {
+  const port = await closedPort()
+  const { stderr } = await runCli('discover', `127.0.0.1:${port}`, '--json')
+  t.match(JSON.parse(stderr), { error: { code: 'unreachable', message: /ECONNREFUSED/ } })
+})
+
+t.test('what does not speak iSCSI is told apart from what is not there', async (t) => {
+  const server = createServer((socket) => {
+    socket.once('data', () =>
+      socket.end(`HTTP/1.1 400 Bad Request\r\n${'x: y\r\n'.repeat(20)}\r\n`),
+    )
+  })
+  const port = await listen(server)
+  t.teardown(() => server.close())
+  const { code, stderr } = await runCli('discover', `127.0.0.1:${port}`)
+  t.match({ code, stderr }, { code: 1, stderr: /^platter: .*wanted LoginResponse/ })
+})
+
+t.test('only partitions of ours are unmounted', async (t) => {
+  const proc = await runCli('unmount', '/proc')
+  t.match(proc, { code: 1, stderr: /a file system of type proc mounted on it, not partitions/ })
+  const nothing = await runCli('unmount', '/nowhere', '--json')
+  t.match(JSON.parse(nothing.stderr), { error: { code: 'not-mounted' } })
+})
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as { port: number }).port
+}
+
+async function closedPort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server)
+  server.close()
+  await once(server, 'close')
+  return port
+}

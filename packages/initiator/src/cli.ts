@@ -1,11 +1,12 @@
 /** The `platter` command line: targets found, mounted and unmounted. */
+import { ProtocolError } from '@platter/protocol/iscsi'
 import { Command, CommanderError } from 'commander'
 import { discoverCommand } from './cli/discover-command.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
 import { MountpointError } from './fuse/mountpoint.ts'
-import { ConnectionLostError } from './session/errors.ts'
+import { ConnectionLostError, LoginError } from './session/errors.ts'
 import { version } from './version.ts'
 
 const lesson = `
@@ -38,22 +39,30 @@ export async function run(args: readonly string[], io: CliIo = processIo()): Pro
       // Commander has told it already: help and version end with 0, all else is misuse.
       return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage
     }
-    const { code, exitCode } = classify(error)
-    const { message } = error as Error
+    const { code, exitCode, message } = classify(error as Error)
     const json = args.includes('--json')
     io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `platter: ${message}\n`)
     return exitCode
   }
 }
 
-function classify(error: unknown): { code: string; exitCode: number } {
+function classify(error: Error): { code: string; exitCode: number; message: string } {
+  const { message } = error
   if (error instanceof CliFailure) return error
-  if (error instanceof MountpointError) return { code: error.reason, exitCode: ExitCode.Failed }
-  if (error instanceof ConnectionLostError) {
-    return { code: 'unreachable', exitCode: ExitCode.Unreachable }
+  if (error instanceof MountpointError) {
+    return { code: error.reason, exitCode: ExitCode.Failed, message }
   }
-  const { name } = error as Error
-  return { code: name === 'LoginError' ? 'login-refused' : 'failed', exitCode: ExitCode.Failed }
+  if (error instanceof ConnectionLostError) {
+    return { code: 'unreachable', exitCode: ExitCode.Unreachable, message }
+  }
+  if (error instanceof LoginError) {
+    return { code: 'login-refused', exitCode: ExitCode.Failed, message }
+  }
+  if (error instanceof ProtocolError) {
+    const said = `what answers there does not keep to iSCSI: ${message}`
+    return { code: 'protocol-error', exitCode: ExitCode.Failed, message: said }
+  }
+  return { code: 'failed', exitCode: ExitCode.Failed, message }
 }
 
 function createProgram(io: CliIo): Command {

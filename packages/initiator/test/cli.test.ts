@@ -64,13 +64,16 @@ t.test('with --json an error is JSON', async (t) => {
 t.test('what does not speak iSCSI is told apart from what is not there', async (t) => {
   const server = createServer((socket) => {
     socket.once('data', () =>
-      socket.end(`HTTP/1.1 400 Bad Request\r\n${'x: y\r\n'.repeat(20)}\r\n`),
+      socket.end(`HTTP/1.1 400 Bad Request\r\n${'x: y\r\n'.repeat(100)}\r\n`),
     )
   })
   const port = await listen(server)
   t.teardown(() => server.close())
   const { code, stderr } = await runCli('discover', `127.0.0.1:${port}`)
-  t.match({ code, stderr }, { code: 1, stderr: /^platter: .*wanted LoginResponse/ })
+  t.match(
+    { code, stderr },
+    { code: 1, stderr: /^platter: .*does not keep to iSCSI: DataSegmentLength/ },
+  )
 })
 
 t.test('only partitions of ours are unmounted', async (t) => {

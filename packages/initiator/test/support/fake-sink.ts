@@ -40,6 +40,7 @@ export class FakeSink implements ConnectionSink {
   /** The PDUs sent since the last call, taken apart with the digests that are in force. */
   take(digests: { header: boolean; data: boolean }): SentPdu[] {
     const pdus: SentPdu[] = []
+    if (this.#bytes.length === 0) return pdus
     let header = Buffer.alloc(0)
     let data = Buffer.alloc(0)
     const handler: FramerHandler = {
@@ -55,7 +56,7 @@ export class FakeSink implements ConnectionSink {
         throw new Error('a PDU with a bad data digest was sent')
       },
     }
-    const framer = new Framer(handler, 16 * 1024 * 1024)
+    const framer = new Framer(handler, this.slabMaxBytes)
     framer.headerDigest = digests.header
     framer.dataDigest = digests.data
     const bytes = Buffer.concat(this.#bytes)

@@ -44,6 +44,7 @@ export const loopbackPolicy: NegotiationPolicy = {
 }
 
 export class LoopbackTarget {
+  readonly endpoint = { host: '127.0.0.1', port: 0 }
   readonly disk = Buffer.alloc(4 * 1024 * 1024)
   readonly peers: LoopbackPeer[] = []
   /** What SendTargets answers. */
@@ -66,12 +67,9 @@ export class LoopbackTarget {
     const target = new LoopbackTarget()
     target.#server.listen(0, '127.0.0.1')
     await once(target.#server, 'listening')
+    target.endpoint.port = (target.#server.address() as AddressInfo).port
     t.teardown(() => target.stop())
     return target
-  }
-
-  get endpoint(): { host: string; port: number } {
-    return { host: '127.0.0.1', port: (this.#server.address() as AddressInfo).port }
   }
 
   /** The next connection that comes. */
@@ -90,6 +88,8 @@ export class LoopbackTarget {
 /** The target's end of one connection. */
 export class LoopbackPeer implements FramerHandler {
   readonly socket: Socket
+  /** Called for each request that is not answered. */
+  onIgnored: () => void = () => {}
   readonly #target: LoopbackTarget
   readonly #framer = new Framer(this, SEGMENT)
   #discovery = false
@@ -123,7 +123,10 @@ export class LoopbackPeer implements FramerHandler {
   onEnd(): void {
     const opcode = (this.#header[0] as number) & 0x3f
     const initiatorTaskTag = this.#header.readUInt32BE(16)
-    if (this.#target.ignored.has(opcode)) return
+    if (this.#target.ignored.has(opcode)) {
+      this.onIgnored()
+      return
+    }
     if (opcode === Opcode.LoginRequest) this.#onLogin(new LoginRequest().at(this.#header, 0))
     else if (opcode === Opcode.ScsiCommand) this.#onCommand(initiatorTaskTag)
     else if (opcode === Opcode.DataOut) this.#onDataOut(initiatorTaskTag)

@@ -284,5 +284,7 @@ export function writeTask(data: Buffer): WatchedTask {
 
 /** Bytes that tell where they are. */
 export function pattern(length: number, seed = 1): Buffer {
-  return Buffer.from(Array.from({ length }, (_, at) => (at * 7 + (at >> 8) + seed) & 0xff))
+  const bytes = Buffer.alloc(length)
+  for (let at = 0; at < length; at++) bytes[at] = at * 7 + (at >> 8) + seed
+  return bytes
 }

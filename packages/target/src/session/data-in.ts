@@ -38,12 +38,13 @@ export class DataInSender {
     this.#port = port
   }
 
-  /** To be called when the connection's parameters are settled. */
+  /** To be called when the connection's parameters are settled, and when one of them changes. */
   configure(): void {
     const { sink, headerDigest, dataDigest, sendSegmentMax } = this.#port
     this.#dataAt = dataPosition(0, 0, headerDigest)
     const overhead = pduLength(0, 0, headerDigest, dataDigest) + 4
-    this.#segmentMax = Math.min(sendSegmentMax, (sink.slabMaxBytes - overhead) & ~3)
+    // Segments are of whole words where they can be (RFC 7143 section 11.7).
+    this.#segmentMax = Math.min(sendSegmentMax, sink.slabMaxBytes - overhead) & ~3
   }
 
   start(task: Task): void {

@@ -190,6 +190,8 @@ export class Task implements ScsiTask, IoCompletion {
 
   checkCondition(sense: Buffer): void {
     this.status = CHECK_CONDITION
+    // A read that failed has moved what was sent by then, and no more.
+    if (this.source !== null) this.transferLength = this.dataInSent
     this.senseLength = sense.copy(this.sense, 0, 0, SENSE_MAX)
     this.owner.respond(this)
   }

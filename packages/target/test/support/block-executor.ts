@@ -42,7 +42,9 @@ export class BlockExecutor implements TaskExecutor {
     const offset = task.cdb.readUInt32BE(2) * BLOCK_BYTES
     const length = task.cdb.readUInt16BE(7) * BLOCK_BYTES
     this.executed.push(task.cdb.readUInt32BE(2))
-    if (opcode === 0x28) {
+    if ((opcode & 0xfd) === 0x28 && offset + length > this.volume.sizeBytes) {
+      task.checkCondition(SENSE)
+    } else if (opcode === 0x28) {
       task.next = (failed) => failed.checkCondition(SENSE)
       task.sendExtent(this.volume, offset, length)
     } else if (opcode === 0x2a) {
@@ -66,6 +68,10 @@ export class BlockExecutor implements TaskExecutor {
 
   aborted(task: ScsiTask): void {
     this.abortedTasks.push(task)
+  }
+
+  isForUnit(task: ScsiTask, _nexus: Nexus, lun: Buffer): boolean {
+    return task.lunBuffer.equals(lun)
   }
 
   resetLogicalUnit(_nexus: Nexus, lun: Buffer): TaskManagementOutcome {

@@ -1,18 +1,27 @@
 /** An initiator for tests of the session layer: it logs in, and then sends exactly the PDUs it is told. */
 import {
+  type BasicHeader,
   BHS_LENGTH,
-  crc32c,
   DataOut,
   dataPosition,
   decodeText,
+  describePdu,
   encodeText,
   LoginRequest,
+  LogoutRequest,
   type NegotiationPolicy,
   NopOut,
+  Opcode,
+  opcodeName,
   pduLength,
   ScsiCommand,
   sealPdu,
+  serialAdd,
+  serialLess,
   standardPolicy,
+  TaskManagementRequest,
+  type TextPair,
+  TextRequest,
 } from '@platter/protocol/iscsi'
 import { TargetConnection } from '../../src/session/connection.ts'
 import { defaultLimits, type SessionLimits, TargetNode } from '../../src/session/target-node.ts'
@@ -64,8 +73,15 @@ export class ScriptedInitiator {
   cmdSN = 1
   tsih = 0
   answers = new Map<string, string>()
+  /** Bytes come to the target in pieces of this length. */
+  pieceBytes = Number.POSITIVE_INFINITY
+  /** How much of the end of each PDU is not sent yet. */
+  keepBackBytes = 0
+  /** What was sent while the connection took nothing in, or was kept back. */
+  untaken: Buffer = Buffer.alloc(0)
   #digests = { header: false, data: false }
   #nextTag = 1
+  readonly #numbers = new SequenceNumbers()
 
   constructor(node: TargetNode, nowMs = 0) {
     this.connection = new TargetConnection({
@@ -78,7 +94,28 @@ export class ScriptedInitiator {
 
   /** Sends bytes as they are; returns what the connection took of them. */
   send(bytes: Buffer): number {
-    return this.connection.receive(Buffer.from(bytes), 0, bytes.length)
+    const wanted = Math.max(bytes.length - this.keepBackBytes, 0)
+    for (let at = 0; at < wanted; ) {
+      const end = Math.min(at + this.pieceBytes, wanted)
+      // A copy, spoilt afterwards: the connection must not look at it again.
+      const piece = Buffer.from(bytes.subarray(at, end))
+      const taken = this.connection.receive(piece, 0, piece.length)
+      piece.fill(0xdb)
+      at += taken
+      if (taken < piece.length) {
+        this.untaken = Buffer.concat([this.untaken, bytes.subarray(at)])
+        return at
+      }
+    }
+    this.untaken = Buffer.concat([this.untaken, bytes.subarray(wanted)])
+    return wanted
+  }
+
+  /** Sends what the connection has not taken. */
+  resend(): void {
+    const bytes = this.untaken
+    this.untaken = Buffer.alloc(0)
+    this.send(bytes)
   }
 
   /** Sends one PDU: `fill` sets the fields of a view on a zeroed header. */
@@ -86,6 +123,7 @@ export class ScriptedInitiator {
     view: P,
     fill: (pdu: P) => void,
     data: Buffer = Buffer.alloc(0),
+    spoil: (bytes: Buffer) => void = () => {},
   ): void {
     const { header, data: withData } = this.#digests
     const bytes = Buffer.alloc(pduLength(0, data.length, header, withData))
@@ -94,16 +132,37 @@ export class ScriptedInitiator {
     fill(pdu)
     data.copy(bytes, dataPosition(0, 0, header))
     sealPdu(bytes, 0, data.length, header, withData)
+    spoil(bytes)
     this.send(bytes)
   }
 
-  /** What the target has sent since the last call. */
+  /** What the target has sent since the last call; its sequence numbers must be right. */
   receive(): SentPdu[] {
-    return this.sink.take(this.#digests)
+    const pdus = this.sink.take(this.#digests)
+    for (const { header } of pdus) this.#numbers.check(header)
+    return pdus
+  }
+
+  /** As `receive`, when all of it must be PDUs of one kind. */
+  receiveAll<P extends BasicHeader>(View: new () => P): (P & { data: Buffer })[] {
+    return this.receive().map(({ header, data }) => viewOf(View, header, data))
+  }
+
+  /** As `receive`, when it must be a single PDU. */
+  receiveOne<P extends BasicHeader>(View: new () => P): P & { data: Buffer } {
+    const [pdu, ...more] = this.receiveAll(View)
+    if (pdu === undefined || more.length > 0) throw new Error(`${more.length} PDUs beside one`)
+    return pdu
   }
 
   /** Goes straight to full feature phase, in one exchange. */
   login(wish: LoginWish = {}): void {
+    this.sendLogin(wish)
+    this.loggedIn()
+  }
+
+  /** The first half of `login`. */
+  sendLogin(wish: LoginWish = {}): void {
     this.cmdSN = wish.cmdSN ?? 1
     const text = encodeText([
       ['InitiatorName', INITIATOR_NAME],
@@ -125,6 +184,10 @@ export class ScriptedInitiator {
       },
       text,
     )
+  }
+
+  /** The second half of `login`: what it was answered. */
+  loggedIn(): void {
     const [response] = this.receive()
     if (response === undefined) throw new Error('no login response')
     if (response.header.readUInt16BE(36) !== 0) {
@@ -151,6 +214,9 @@ export class ScriptedInitiator {
       immediate?: boolean
       cmdSN?: number
       tag?: number
+      /** Below 256. */
+      lun?: number
+      spoil?: (bytes: Buffer) => void
     },
     data: Buffer = Buffer.alloc(0),
   ): number {
@@ -167,6 +233,7 @@ export class ScriptedInitiator {
         pdu.expectedDataTransferLength = options.expected ?? (options.blocks ?? 0) * 512
         pdu.cmdSN = options.cmdSN ?? this.cmdSN
         if (!pdu.immediate && options.cmdSN === undefined) this.cmdSN = (this.cmdSN + 1) >>> 0
+        pdu.buffer[pdu.lunPosition + 1] = options.lun ?? 0
         const cdb = pdu.cdbPosition
         pdu.buffer[cdb] = options.opcode
         pdu.buffer.writeUInt32BE(options.lba ?? 0, cdb + 2)
@@ -174,12 +241,20 @@ export class ScriptedInitiator {
         if (options.opcode === 0x12) pdu.buffer[cdb + 4] = options.blocks ?? 0
       },
       data,
+      options.spoil,
     )
     return tag
   }
 
   dataOut(
-    fields: { tag: number; ttt?: number; dataSN?: number; offset: number; final?: boolean },
+    fields: {
+      tag: number
+      ttt?: number
+      dataSN?: number
+      offset: number
+      final?: boolean
+      spoil?: (bytes: Buffer) => void
+    },
     data: Buffer,
   ): void {
     this.sendPdu(
@@ -192,6 +267,7 @@ export class ScriptedInitiator {
         pdu.final = fields.final ?? true
       },
       data,
+      fields.spoil,
     )
   }
 
@@ -209,6 +285,97 @@ export class ScriptedInitiator {
       data,
     )
   }
+
+  text(
+    fields: { final?: boolean; continued?: boolean; tag?: number; ttt?: number },
+    text: Buffer | readonly TextPair[] = [],
+  ): void {
+    this.sendPdu(
+      new TextRequest(),
+      (pdu) => {
+        pdu.immediate = true
+        pdu.final = fields.final ?? true
+        pdu.continued = fields.continued ?? false
+        pdu.initiatorTaskTag = fields.tag ?? 0x7e87
+        pdu.targetTransferTag = fields.ttt ?? 0xffffffff
+        pdu.cmdSN = this.cmdSN
+      },
+      Buffer.isBuffer(text) ? text : encodeText(text),
+    )
+  }
+
+  /** A task management function; immediate unless told otherwise. */
+  manage(fields: {
+    function: number
+    referencedTaskTag?: number
+    refCmdSN?: number
+    lun?: number
+    immediate?: boolean
+  }): void {
+    this.sendPdu(new TaskManagementRequest(), (pdu) => {
+      pdu.immediate = fields.immediate ?? true
+      pdu.function = fields.function
+      pdu.buffer[pdu.lunPosition + 1] = fields.lun ?? 0
+      pdu.initiatorTaskTag = 0x7a5c
+      pdu.referencedTaskTag = fields.referencedTaskTag ?? 0xffffffff
+      pdu.refCmdSN = fields.refCmdSN ?? 0
+      pdu.cmdSN = this.cmdSN
+      if (!pdu.immediate) this.cmdSN = (this.cmdSN + 1) >>> 0
+    })
+  }
+
+  logout(reasonCode: number, cid = 0): void {
+    this.sendPdu(new LogoutRequest(), (pdu) => {
+      pdu.immediate = true
+      pdu.reasonCode = reasonCode
+      pdu.initiatorTaskTag = 0x1060
+      pdu.cid = cid
+      pdu.cmdSN = this.cmdSN
+    })
+  }
 }
 
-export { BHS_LENGTH, crc32c }
+function viewOf<P extends BasicHeader>(
+  View: new () => P,
+  header: Buffer,
+  data: Buffer,
+): P & { data: Buffer } {
+  const wanted = new View().init(Buffer.alloc(BHS_LENGTH), 0).opcode
+  const view = new View().at(header, 0)
+  if (view.opcode !== wanted)
+    throw new Error(`wanted ${opcodeName(wanted)}, got ${describePdu(header)}`)
+  return Object.assign(view, { data })
+}
+
+/** StatSN, ExpCmdSN and MaxCmdSN of what a target sends, held against RFC 7143 section 4.2.2. */
+class SequenceNumbers {
+  #statSN: number | undefined
+  #expCmdSN: number | undefined
+  #maxCmdSN: number | undefined
+
+  check(header: Buffer): void {
+    const opcode = (header[0] as number) & 0x3f
+    const dataIn = opcode === Opcode.DataIn
+    const asks = opcode === Opcode.ReadyToTransfer
+    const pings = opcode === Opcode.NopIn && header.readUInt32BE(16) === 0xffffffff
+    const failedLogin = opcode === Opcode.LoginResponse && header.readUInt16BE(36) !== 0
+    if (failedLogin) return
+    const statSN = header.readUInt32BE(24)
+    if (!dataIn || ((header[1] as number) & 1) !== 0) {
+      if (this.#statSN !== undefined && statSN !== this.#statSN) {
+        throw new Error(`StatSN ${statSN}, wanted ${this.#statSN}: ${describePdu(header)}`)
+      }
+      this.#statSN = asks || pings ? statSN : (statSN + 1) >>> 0
+    }
+    const [expCmdSN, maxCmdSN] = [header.readUInt32BE(28), header.readUInt32BE(32)]
+    const back = (now: number, before = now) => serialLess(now, before)
+    if (back(expCmdSN, this.#expCmdSN) || back(maxCmdSN, this.#maxCmdSN)) {
+      throw new Error(`a sequence number went back: ${describePdu(header)}`)
+    }
+    if (serialLess(maxCmdSN, serialAdd(expCmdSN, -1))) {
+      throw new Error(`MaxCmdSN ${maxCmdSN} is below ExpCmdSN ${expCmdSN} - 1`)
+    }
+    this.#expCmdSN = expCmdSN
+    this.#maxCmdSN = maxCmdSN
+  }
+}

@@ -18,8 +18,10 @@ export interface ControlContext {
   readonly responder: Responder
   readonly sink: ConnectionSink
   readonly cid: number
-  /** The initiator's MaxRecvDataSegmentLength: what we may send, in bytes. */
-  readonly sendSegmentMax: number
+  /** False when the connection is over: then nothing more may be sent on it. */
+  readonly isOpen: boolean
+  /** The initiator's MaxRecvDataSegmentLength: what we may send, in bytes; it may declare it anew. */
+  sendSegmentMax: number
   /** All sessions of this target, for functions that reach beyond their own. */
   sessions(): Iterable<Session>
   /** Makes a Target Transfer Tag that is not in use for data. */

@@ -17,7 +17,6 @@ export class ControlReceiver {
   readonly #text: TextExchange
   #header = NO_BYTES
   #data = NO_BYTES
-  #open = true
 
   constructor(context: ControlContext) {
     this.#context = context
@@ -52,7 +51,7 @@ export class ControlReceiver {
     if (turn === Turn.Outside || session.isKept(cmdSN)) return
     const deliver = () => {
       session.window.release()
-      if (this.#open) this.#act(pdu)
+      if (this.#context.isOpen) this.#act(pdu)
     }
     if (turn === Turn.Early) {
       session.keepEarly(cmdSN, { deliver })
@@ -60,11 +59,6 @@ export class ControlReceiver {
       session.window.advance()
       deliver()
     }
-  }
-
-  /** The connection is over: what waits for its turn is not acted on any more. */
-  close(): void {
-    this.#open = false
   }
 
   #act(pdu: ControlPdu): void {

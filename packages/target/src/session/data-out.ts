@@ -67,13 +67,13 @@ export class DataOutReceiver {
 
   /** The SCSI layer has said where the data of this command go. */
   start(task: Task): void {
-    const { held } = task
+    const { held, received } = task
     task.held = null
     if (held !== null && !task.dataLost) {
-      const length = Math.min(task.received, task.dataOutWanted)
+      const length = Math.min(received, task.dataOutWanted)
       task.received = 0
       if (length > 0) this.#place(task, held, 0, length)
-      task.received = Math.max(task.received, held.length)
+      task.received = received
     }
     this.advance(task)
   }
@@ -173,10 +173,8 @@ export class DataOutReceiver {
   }
 
   #hold(task: Task, buffer: Buffer, position: number, length: number): void {
-    const grown = Buffer.allocUnsafe(task.received + length)
-    task.held?.copy(grown, 0)
-    buffer.copy(grown, task.received, position, position + length)
-    task.held = grown
+    task.held ??= Buffer.allocUnsafeSlow(this.unsolicitedEnd(task))
+    buffer.copy(task.held, task.received, position, position + length)
   }
 
   #place(task: Task, buffer: Buffer, position: number, length: number): void {
@@ -190,6 +188,7 @@ export class DataOutReceiver {
    * a page written in two parts may first have to be read from the disk.
    */
   #toMedium(task: Task, buffer: Buffer, position: number, length: number): void {
+    const blockBytes = task.destination?.blockSizeBytes ?? 1
     let at = position
     let left = length
     if (task.carryLength > 0) {
@@ -202,7 +201,7 @@ export class DataOutReceiver {
       if (start + task.carryLength < this.#pageEnd(task, start)) return
       const carried = task.carryLength
       task.carryLength = 0
-      this.#write(task, start, task.carry, 0, carried)
+      this.#write(task, start, task.carry, 0, carried - (carried % blockBytes))
     }
     const start = task.received + (at - position)
     const whole = Math.max(this.#wholePagesEnd(task, start + left) - start, 0)
@@ -230,7 +229,7 @@ export class DataOutReceiver {
   /** Writes whole blocks at `offset` of the command's data. */
   #write(task: Task, offset: number, buffer: Buffer, position: number, length: number): void {
     const { destination } = task
-    if (destination === null || task.writeError !== null) return
+    if (destination === null || length === 0 || task.writeError !== null) return
     const target = task.destinationOffset + offset
     if (destination.writeNow(target, buffer, position, length)) return
     const copy = Buffer.allocUnsafeSlow(length)

@@ -64,7 +64,7 @@ export class FullFeaturePhase
   readonly nexus: Nexus
   readonly headerDigest: boolean
   readonly dataDigest: boolean
-  readonly sendSegmentMax: number
+  #sendSegmentMax = 0
   readonly maxBurstLength: number
   readonly firstBurstLength: number
   readonly maxOutstandingR2T: number
@@ -83,6 +83,7 @@ export class FullFeaturePhase
   readonly #header = Buffer.alloc(BHS_LENGTH)
   #asideBytes = 0
   #tagSerial = 0
+  #open = true
 
   constructor(port: FullFeaturePort) {
     this.#port = port
@@ -95,15 +96,26 @@ export class FullFeaturePhase
     this.nexus = port.session.nexus
     this.headerDigest = port.responder.headerDigest
     this.dataDigest = port.responder.dataDigest
-    this.sendSegmentMax = Math.min(port.sendSegmentMax, this.sink.slabMaxBytes - 2 * BHS_LENGTH)
     const { parameters } = port.session
     this.maxBurstLength = parameters.maxBurstLength
     this.firstBurstLength = parameters.firstBurstLength
     this.maxOutstandingR2T = Math.min(parameters.maxOutstandingR2T, R2T_LIMIT)
     this.#dataIn = new DataInSender(this)
-    this.#dataIn.configure()
+    this.sendSegmentMax = port.sendSegmentMax
     this.#dataOut = new DataOutReceiver(this)
     this.#control = new ControlReceiver(this)
+  }
+
+  get sendSegmentMax(): number {
+    return this.#sendSegmentMax
+  }
+  set sendSegmentMax(length: number) {
+    this.#sendSegmentMax = Math.min(length, this.sink.slabMaxBytes - 2 * BHS_LENGTH)
+    this.#dataIn.configure()
+  }
+
+  get isOpen(): boolean {
+    return this.#open
   }
 
   // Framer: one PDU after another.
@@ -172,12 +184,14 @@ export class FullFeaturePhase
       this.responder.reject(RejectReason.ImmediateCommandReject, buffer, base)
       return
     }
+    // Without the F bit, though nothing may follow: the initiator has sent all it can unasked.
+    if (session.parameters.initialR2T) task.unsolicitedOpen = false
     const immediateData = command.dataSegmentLength > 0
     if (immediateData) {
       this.#use = Use.Task
       this.#task = task
       this.#isCommand = true
-      this.#final = command.final
+      this.#final = command.final || session.parameters.initialR2T
       // The response must wait for the segment that is on its heels, as for unsolicited data.
       task.unsolicitedOpen = true
     }
@@ -204,12 +218,15 @@ export class FullFeaturePhase
     if (length > 0 && !command.write) {
       throw refused(RejectReason.ProtocolError, 'immediate data in a command that writes nothing')
     }
-    if (command.write && !command.final && parameters.initialR2T) {
-      throw refused(RejectReason.ProtocolError, 'unsolicited data, though InitialR2T is Yes')
+    if (command.initiatorTaskTag === RESERVED_TAG) {
+      throw refused(RejectReason.ProtocolError, 'a command with the reserved InitiatorTaskTag')
     }
     const most = Math.min(this.firstBurstLength, command.expectedDataTransferLength)
     if (length > most) {
       throw refused(RejectReason.ProtocolError, `immediate data of ${length} bytes exceed ${most}`)
+    }
+    if (command.write && !command.final && parameters.initialR2T && length < most) {
+      throw refused(RejectReason.ProtocolError, 'unsolicited data, though InitialR2T is Yes')
     }
   }
 
@@ -268,6 +285,8 @@ export class FullFeaturePhase
   abortEnded(task: Task): void {
     const { onAborted } = task
     this.#dataIn.forget(task)
+    // The rest of a PDU that is coming in must not reach the record's next command.
+    if (this.#task === task) this.#use = Use.Discard
     this.session.endTask(task)
     onAborted?.()
   }
@@ -347,7 +366,7 @@ export class FullFeaturePhase
 
   /** The connection is over: nothing that waits acts any more. */
   closed(): void {
-    this.#control.close()
+    this.#open = false
     this.session.removeConnection(this)
   }
 }

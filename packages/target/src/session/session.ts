@@ -87,6 +87,8 @@ export class Session {
   endTask(task: Task): void {
     this.tasks.delete(task.initiatorTaskTag)
     if (task.immediate) this.#immediateTasks--
+    else if (this.#early.size > 0 && this.#early.get(task.cmdSN) === task)
+      this.keepPlace(task.cmdSN)
     else this.window.release()
     task.end()
     this.#free.push(task)
@@ -96,6 +98,11 @@ export class Session {
   /** Keeps a command until those before it have come. A CmdSN that is kept already is ignored. */
   keepEarly(cmdSN: number, command: Task | EarlyPdu): void {
     this.#early.set(cmdSN, command)
+  }
+
+  /** Keeps the place of a command that is not to be executed; it is given back when its turn has come. */
+  keepPlace(cmdSN: number): void {
+    this.#early.set(cmdSN, { deliver: () => this.window.release() })
   }
 
   isKept(cmdSN: number): boolean {
@@ -110,9 +117,8 @@ export class Session {
       if (command === undefined) return
       this.#early.delete(expCmdSN)
       this.window.advance()
-      if (!(command instanceof Task)) command.deliver()
-      else if (command.stage === TaskStage.Waiting) this.execute(command)
-      else if (command.stage === TaskStage.Aborted) command.owner.abortEnded(command)
+      if (command instanceof Task) this.execute(command)
+      else command.deliver()
     }
   }
 
@@ -131,8 +137,6 @@ export class Session {
     task.stage = TaskStage.Aborted
     task.unsolicitedOpen = false
     if (stage === TaskStage.Executing) this.executor.aborted(task)
-    // A command that waits for its turn keeps its CmdSN until then.
-    if (stage === TaskStage.Waiting && this.#early.has(task.cmdSN)) return
     if (task.pendingIo === 0) task.owner.abortEnded(task)
   }
 

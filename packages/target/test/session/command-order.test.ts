@@ -1,0 +1,245 @@
+import {
+  DataIn,
+  NopIn,
+  NopOut,
+  Reject,
+  RejectReason,
+  ScsiResponse,
+  serialAdd,
+} from '@platter/protocol/iscsi'
+import fc from 'fast-check'
+import t from 'tap'
+import { HeldVolume } from '../support/held-volume.ts'
+import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+
+const WINDOW = 8
+
+/** A logged-in initiator, and a volume whose operations end when the test says so. */
+function start(cmdSN = 1, commandWindow = WINDOW) {
+  const volume = new HeldVolume(64 * 512)
+  const { node, executor } = makeNode(volume, {}, { commandWindow })
+  const initiator = new ScriptedInitiator(node)
+  initiator.login({ cmdSN, keys: { InitialR2T: 'No' } })
+  return { volume, node, executor, initiator }
+}
+
+const read = { opcode: 0x28, blocks: 1, read: true } as const
+const inquiry = { opcode: 0x12, blocks: 8, expected: 8, read: true } as const
+
+t.test(
+  'commands are executed in the order of their CmdSN, whatever order they come in',
+  async (t) => {
+    const permutations = fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6, 7], { minLength: 8 })
+    const firsts = fc.constantFrom(1, 0, 0xfffffffc)
+    fc.assert(
+      fc.property(permutations, firsts, (order, first) => {
+        const { initiator, executor, volume } = start(first)
+        volume.now = () => true
+        for (const place of order) {
+          initiator.command({ ...read, lba: place, cmdSN: serialAdd(first, place) })
+        }
+        t.same(executor.executed, [0, 1, 2, 3, 4, 5, 6, 7])
+        const last = initiator.receiveAll(DataIn).at(-1)
+        t.equal(last?.expCmdSN, serialAdd(first, 8))
+        t.equal(last?.maxCmdSN, serialAdd(first, 8 + WINDOW - 1))
+      }),
+      { numRuns: 40 },
+    )
+  },
+)
+
+t.test('a write that comes before its turn keeps its data until then', async (t) => {
+  const { initiator, volume } = start()
+  volume.now = () => true
+  const [one, two] = [Buffer.alloc(512, 1), Buffer.alloc(512, 2)]
+  const write = { opcode: 0x2a, write: true, blocks: 2, final: false } as const
+  const tag = initiator.command({ ...write, lba: 4, cmdSN: 2 }, one)
+  initiator.dataOut({ tag, offset: 512 }, two)
+  t.same(volume.writes, [], 'nothing is written out of turn')
+  t.same(initiator.receive(), [])
+  initiator.command({ ...inquiry, cmdSN: 1 })
+  const [answered, written] = initiator.receive()
+  t.equal(new DataIn().at(answered!.header, 0).expCmdSN, 2)
+  t.match(new ScsiResponse().at(written!.header, 0), { initiatorTaskTag: tag, status: 0 })
+  t.ok(volume.bytes.subarray(4 * 512, 6 * 512).equals(Buffer.concat([one, two])))
+})
+
+t.test('commands outside of the window are ignored (RFC 7143 section 4.2.2.1)', async (t) => {
+  for (const first of [1, 0xfffffffe]) {
+    const { initiator, executor } = start(first)
+    for (const distance of [-1, -100, WINDOW, WINDOW + 1, 0x7fffffff, -0x80000000]) {
+      initiator.command({ ...inquiry, cmdSN: serialAdd(first, distance) })
+      initiator.sendPdu(
+        ...ping((pdu) => {
+          pdu.cmdSN = serialAdd(first, distance)
+        }),
+      )
+    }
+    t.same(initiator.receive(), [])
+    t.same(executor.executed, [])
+    initiator.command(inquiry)
+    t.equal(initiator.receiveOne(DataIn).expCmdSN, serialAdd(first, 1))
+  }
+})
+
+t.test('the data of an ignored command go nowhere', async (t) => {
+  const { initiator, volume } = start()
+  volume.now = () => true
+  const write = { opcode: 0x2a, blocks: 2, write: true, final: false, cmdSN: 100 } as const
+  const tag = initiator.command(write, Buffer.alloc(512, 1))
+  initiator.dataOut({ tag, offset: 512 }, Buffer.alloc(512, 2))
+  t.same(volume.writes, [])
+  t.equal(initiator.sink.closed, null)
+  initiator.command(inquiry)
+  initiator.receiveOne(DataIn)
+})
+
+t.test(
+  'a duplicate is ignored, of a command under way and of one kept (UNH 1.3, 16.4)',
+  async (t) => {
+    const { initiator, executor, volume } = start()
+    const write = { opcode: 0x2a, blocks: 1, write: true, cmdSN: 1 } as const
+    const tag = initiator.command(write)
+    initiator.command({ ...write, tag })
+    initiator.command({ ...inquiry, cmdSN: 3, tag: 70 })
+    initiator.command({ ...inquiry, cmdSN: 3, tag: 71 })
+    initiator.sendPdu(
+      ...ping((pdu) => {
+        pdu.cmdSN = 3
+      }),
+    )
+    t.equal(executor.executed.length, 1)
+    const [r2t, ...more] = initiator.receive()
+    t.same(more, [])
+    volume.now = () => true
+    initiator.dataOut({ tag, ttt: r2t!.header.readUInt32BE(20), offset: 0 }, Buffer.alloc(512, 7))
+    initiator.receiveOne(ScsiResponse)
+    initiator.command({ ...read, cmdSN: 2 })
+    const tags = initiator.receiveAll(DataIn).map((pdu) => pdu.initiatorTaskTag)
+    t.equal(tags.length, 2)
+    t.equal(tags[1], 70, 'the first of the two that were kept')
+  },
+)
+
+t.test('the window closes when it is full of commands, and opens as they end', async (t) => {
+  const { initiator, volume, executor } = start()
+  for (let i = 0; i < WINDOW; i++) initiator.command({ ...read, lba: i })
+  t.equal(executor.executed.length, WINDOW)
+  initiator.command({ ...read, lba: 40 })
+  t.equal(executor.executed.length, WINDOW, 'beyond MaxCmdSN')
+  initiator.cmdSN--
+  initiator.ping(5)
+  const closed = initiator.receiveOne(NopIn)
+  t.equal(closed.maxCmdSN, WINDOW)
+  t.equal(closed.expCmdSN, WINDOW + 1, 'MaxCmdSN + 1')
+  volume.release()
+  t.equal(initiator.receiveOne(DataIn).maxCmdSN, WINDOW + 1, 'told by the response itself')
+  initiator.command({ ...read, lba: 41 })
+  t.equal(executor.executed.at(-1), 41)
+  volume.releaseAll()
+  t.equal(initiator.receiveAll(DataIn).at(-1)?.maxCmdSN, 2 * WINDOW + 1)
+})
+
+t.test('immediate commands need no place, and do not wait for their turn', async (t) => {
+  const { initiator, executor, volume } = start()
+  for (let i = 0; i < WINDOW; i++) initiator.command({ ...read, lba: i })
+  initiator.command({ ...inquiry, immediate: true, tag: 99 })
+  const answer = initiator.receiveOne(DataIn)
+  t.match(answer, { initiatorTaskTag: 99, maxCmdSN: WINDOW, expCmdSN: WINDOW + 1 })
+  t.equal(executor.executed.length, WINDOW + 1)
+  volume.releaseAll()
+  t.equal(initiator.receiveAll(DataIn).at(-1)?.maxCmdSN, 2 * WINDOW)
+})
+
+t.test(
+  'immediate commands have a bound of their own, beyond which they are rejected',
+  async (t) => {
+    const { initiator, volume } = start()
+    for (let i = 0; i < 8; i++) initiator.command({ ...read, lba: i, immediate: true })
+    t.same(initiator.receive(), [])
+    const write = { opcode: 0x2a, blocks: 2, write: true, final: false, immediate: true } as const
+    const tag = initiator.command(write, Buffer.alloc(512, 1))
+    const rejected = initiator.receiveOne(Reject)
+    t.equal(rejected.reason, RejectReason.ImmediateCommandReject)
+    t.equal(rejected.data.readUInt32BE(16), tag, 'with its header')
+    initiator.dataOut({ tag, offset: 512 }, Buffer.alloc(512, 2))
+    t.equal(initiator.sink.closed, null, 'and its data are ignored')
+    volume.releaseAll()
+    t.same(volume.writes, [])
+    t.equal(initiator.receiveAll(DataIn).length, 8)
+    initiator.command({ ...read, immediate: true })
+    volume.releaseAll()
+    initiator.receiveOne(DataIn)
+  },
+)
+
+t.test(
+  'a command that no valid initiator sends is rejected, and ends the connection',
+  async (t) => {
+    const wrong: [Parameters<ScriptedInitiator['command']>[0], Buffer, number][] = [
+      [{ ...read, write: true }, Buffer.alloc(0), RejectReason.CommandNotSupported],
+      [{ ...read, tag: 0xffffffff }, Buffer.alloc(0), RejectReason.ProtocolError],
+      [{ ...read, expected: 512 }, Buffer.alloc(512), RejectReason.ProtocolError],
+      [{ opcode: 0x2a, write: true, blocks: 1 }, Buffer.alloc(516), RejectReason.ProtocolError],
+    ]
+    for (const [command, data, reason] of wrong) {
+      const { initiator, executor } = start()
+      initiator.command(command, data)
+      const rejected = initiator.receiveOne(Reject)
+      t.equal(rejected.reason, reason)
+      t.equal(rejected.initiatorTaskTag, 0xffffffff)
+      t.equal(rejected.data.length, 48)
+      t.match(initiator.sink.closed, { reason: 'protocol-error' })
+      t.same(executor.executed, [])
+    }
+  },
+)
+
+t.test('a tag that is in use is rejected, and its task is none the wiser', async (t) => {
+  const { initiator, executor } = start()
+  initiator.command({ ...read, tag: 5 })
+  initiator.command({ ...read, tag: 5, lba: 9 })
+  t.equal(initiator.receiveOne(Reject).reason, RejectReason.TaskInProgress)
+  t.match(initiator.sink.closed, { reason: 'protocol-error' })
+  t.same(executor.executed, [0])
+})
+
+t.test('a discovery session takes no SCSI commands', async (t) => {
+  const { node, executor } = makeNode(new HeldVolume(4096))
+  const initiator = new ScriptedInitiator(node)
+  initiator.login({ discovery: true })
+  initiator.command(inquiry)
+  t.equal(initiator.receiveOne(Reject).reason, RejectReason.ProtocolError)
+  t.same(executor.executed, [])
+  t.equal(initiator.sink.closed, null)
+})
+
+t.test('connections of one session share its order, each with StatSN of its own', async (t) => {
+  const { initiator, node, executor, volume } = start()
+  const second = new ScriptedInitiator(node)
+  volume.now = () => true
+  // MaxConnections is 1 unless it is negotiated.
+  t.throws(() => second.login({ tsih: initiator.tsih, cid: 1 }), /login status 0x206/)
+  const one = new ScriptedInitiator(node)
+  one.login({ isid: '400000020000', keys: { MaxConnections: '2' } })
+  const two = new ScriptedInitiator(node)
+  two.login({ isid: '400000020000', tsih: one.tsih, cid: 1 })
+  two.command({ ...read, lba: 2, cmdSN: 2 })
+  t.same(two.receive(), [], 'CmdSN 1 has not come')
+  one.command({ ...read, lba: 1, cmdSN: 1, tag: 90 })
+  t.equal(one.receiveOne(DataIn).expCmdSN, 2)
+  t.equal(two.receiveOne(DataIn).expCmdSN, 3, 'on the connection that it came by')
+  t.same(executor.executed, [1, 2])
+})
+
+/** A NOP-Out that is not immediate, for `sendPdu`. */
+function ping(fill: (pdu: NopOut) => void): [NopOut, (pdu: NopOut) => void] {
+  return [
+    new NopOut(),
+    (pdu) => {
+      pdu.initiatorTaskTag = 0x1909
+      pdu.targetTransferTag = 0xffffffff
+      fill(pdu)
+    },
+  ]
+}

@@ -1,0 +1,208 @@
+import {
+  DataIn,
+  NopIn,
+  ReadyToTransfer,
+  Reject,
+  RejectReason,
+  ScsiResponse,
+  TaskManagementFunction,
+  TaskManagementResponse,
+} from '@platter/protocol/iscsi'
+import t, { type Test } from 'tap'
+import { HeldVolume } from '../support/held-volume.ts'
+import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+
+/** A logged-in initiator that may send 1024 bytes unasked, and a volume that takes all at once. */
+function start(keys: Record<string, string> = {}) {
+  const volume = new HeldVolume(64 * 1024)
+  volume.now = () => true
+  const { node, executor } = makeNode(volume)
+  const initiator = new ScriptedInitiator(node)
+  const bursts = { FirstBurstLength: '1024', MaxBurstLength: '2048' }
+  initiator.login({ keys: { InitialR2T: 'No', MaxOutstandingR2T: '2', ...bursts, ...keys } })
+  return { volume, node, executor, initiator }
+}
+
+const write = { opcode: 0x2a, blocks: 16, write: true } as const
+const block = Buffer.alloc(512, 0xbb)
+
+/** The last PDU is rejected, the connection ends, and nothing was written. */
+function refuses(t: Test, { initiator, volume }: ReturnType<typeof start>, message: RegExp): void {
+  const rejected = initiator.receiveAll(Reject)
+  t.equal(rejected.length, 1)
+  t.equal(rejected[0]?.reason, RejectReason.ProtocolError)
+  t.match(initiator.sink.closed, { reason: 'protocol-error', detail: message })
+  t.equal(initiator.connection.state, 'FREE')
+  t.same(volume.writes, [])
+}
+
+t.test('immediate data beyond what was agreed are refused', async (t) => {
+  const cases: [Record<string, string>, number, number, RegExp][] = [
+    [{ ImmediateData: 'No' }, 512, 8192, /though ImmediateData is No/],
+    [{}, 1028, 8192, /1028 bytes exceed 1024/],
+    [{ FirstBurstLength: '512' }, 516, 8192, /516 bytes exceed 512/],
+    [{}, 512, 500, /512 bytes exceed 500/],
+  ]
+  for (const [keys, length, expected, message] of cases) {
+    const session = start(keys)
+    session.initiator.command({ ...write, expected }, Buffer.alloc(length))
+    refuses(t, session, message)
+    t.same(session.executor.executed, [])
+  }
+})
+
+t.test('unsolicited data need InitialR2T=No', async (t) => {
+  const session = start({ InitialR2T: 'Yes' })
+  session.initiator.command({ ...write, final: false }, block)
+  refuses(t, session, /though InitialR2T is Yes/)
+  const silent = start({ InitialR2T: 'Yes' })
+  const tag = silent.initiator.command(write)
+  silent.initiator.receiveAll(ReadyToTransfer)
+  silent.initiator.dataOut({ tag, offset: 0 }, block)
+  refuses(t, silent, /unsolicited data .* after its last/)
+})
+
+t.test('unsolicited data come once, in order, and up to FirstBurstLength (UNH 7.2)', async (t) => {
+  const cases: [Parameters<ScriptedInitiator['dataOut']>[0], number, RegExp][] = [
+    [{ tag: 1, offset: 512 }, 512, /BufferOffset 512 is out of order, wanted 0/],
+    [{ tag: 1, offset: 0 }, 1028, /up to byte 1028, wanted no more than 1024/],
+  ]
+  for (const [fields, length, message] of cases) {
+    const session = start()
+    session.initiator.command({ ...write, final: false })
+    session.initiator.dataOut(fields, Buffer.alloc(length))
+    refuses(t, session, message)
+  }
+  const session = start()
+  const tag = session.initiator.command({ ...write, final: false })
+  session.initiator.dataOut({ tag, offset: 0 }, block)
+  session.initiator.receiveAll(ReadyToTransfer)
+  session.initiator.dataOut({ tag, offset: 512, dataSN: 1 }, block)
+  refuses(t, session, /after its last/)
+})
+
+t.test('solicited data follow their R2T (UNH 7.1)', async (t) => {
+  type Fields = Parameters<ScriptedInitiator['dataOut']>[0]
+  const cases: [(ttts: number[]) => Omit<Fields, 'tag'>, number, RegExp][] = [
+    [([ttt]) => ({ ttt: ttt! + 1, offset: 0 }), 2048, /is not the R2T due/],
+    [([, second]) => ({ ttt: second!, offset: 0 }), 2048, /is not the R2T due/],
+    [([ttt]) => ({ ttt: ttt!, offset: 512 }), 512, /BufferOffset 512 is out of order/],
+    [([ttt]) => ({ ttt: ttt!, offset: 0 }), 2052, /no more than 2048/],
+    [([ttt]) => ({ ttt: ttt!, offset: 0 }), 1024, /F bit at byte 1024/],
+  ]
+  for (const [fields, length, message] of cases) {
+    const session = start()
+    const { initiator } = session
+    const tag = initiator.command(write)
+    const ttts = initiator.receiveAll(ReadyToTransfer).map((pdu) => pdu.targetTransferTag)
+    initiator.dataOut({ tag, ...fields(ttts) }, Buffer.alloc(length))
+    refuses(t, session, message)
+  }
+})
+
+t.test('a gap in DataSN fails the command, after the rest of what was due', async (t) => {
+  const { initiator, volume } = start()
+  const tag = initiator.command({ ...write, final: false }, Buffer.alloc(4))
+  initiator.dataOut({ tag, offset: 4, dataSN: 1, final: false }, block)
+  t.same(initiator.receive(), [])
+  initiator.dataOut({ tag, offset: 516, dataSN: 2 }, block)
+  const response = initiator.receiveOne(ScsiResponse)
+  t.match(response, { initiatorTaskTag: tag, status: 2 })
+  t.equal(response.data[2 + 2], 0x0b, 'ABORTED COMMAND')
+  t.same(volume.writes, [])
+  t.equal(initiator.sink.closed, null)
+})
+
+t.test('data for a task that is not there are ignored (UNH 14.1, 16.5)', async (t) => {
+  const { initiator, volume } = start({ InitialR2T: 'Yes' })
+  const tag = initiator.command({ ...write, blocks: 1 })
+  const { targetTransferTag: ttt } = initiator.receiveOne(ReadyToTransfer)
+  initiator.dataOut({ tag: tag + 1, ttt, offset: 0 }, block)
+  t.same(initiator.receive(), [])
+  t.same(volume.writes, [])
+  initiator.dataOut({ tag, ttt, offset: 0 }, block)
+  t.equal(initiator.receiveOne(ScsiResponse).status, 0)
+  initiator.dataOut({ tag, ttt, offset: 0 }, block)
+  t.same(initiator.receive(), [])
+  t.equal(volume.writes.length, 1)
+  t.equal(initiator.sink.closed, null)
+})
+
+t.test('a PDU longer than MaxRecvDataSegmentLength ends the connection at once', async (t) => {
+  const { initiator, volume } = start()
+  initiator.ping(1, {}, Buffer.alloc(65536))
+  initiator.receiveOne(NopIn)
+  initiator.ping(1, {}, Buffer.alloc(65540))
+  t.same(initiator.receive(), [])
+  t.match(initiator.sink.closed, { reason: 'protocol-error', detail: /65540 exceeds/ })
+  t.same(volume.writes, [])
+})
+
+const digests = { HeaderDigest: 'CRC32C', DataDigest: 'CRC32C' }
+const spoilHeader = (bytes: Buffer) => bytes.writeUInt8((bytes[30] as number) ^ 1, 30)
+const spoilData = (bytes: Buffer) => bytes.writeUInt8((bytes[60] as number) ^ 1, 60)
+
+t.test('a header that fails its digest ends the connection, unanswered', async (t) => {
+  const { initiator, executor } = start(digests)
+  initiator.command({ ...write, spoil: spoilHeader }, block)
+  t.same(initiator.receive(), [])
+  t.match(initiator.sink.closed, { reason: 'protocol-error', detail: /header digest/ })
+  t.same(executor.executed, [])
+})
+
+t.test('immediate data that fail their digest are not written (UNH 18.2.1)', async (t) => {
+  const { initiator, volume } = start(digests)
+  const tag = initiator.command({ ...write, spoil: spoilData }, block)
+  const rejected = initiator.receiveOne(Reject)
+  t.equal(rejected.reason, RejectReason.DataDigestError)
+  t.equal(rejected.data.readUInt32BE(16), tag)
+  t.match(initiator.sink.closed, { reason: 'protocol-error' })
+  t.same(volume.writes, [])
+})
+
+t.test('solicited data that fail their digest are not written (UNH 18.2.2)', async (t) => {
+  const { initiator, volume } = start(digests)
+  const tag = initiator.command({ ...write, blocks: 2 })
+  const { targetTransferTag: ttt } = initiator.receiveOne(ReadyToTransfer)
+  initiator.dataOut({ tag, ttt, offset: 0, final: false }, block)
+  initiator.dataOut({ tag, ttt, offset: 512, dataSN: 1, spoil: spoilData }, block)
+  t.equal(initiator.receiveOne(Reject).reason, RejectReason.DataDigestError)
+  t.match(initiator.sink.closed, { reason: 'protocol-error' })
+  t.same(volume.writes, [], 'the first part of a page is not written alone')
+})
+
+t.test('other data that fail their digest cost their own PDU', async (t) => {
+  const { initiator } = start(digests)
+  initiator.text({}, [['SendTargets', '']])
+  t.equal(initiator.receive().length, 1)
+  const spoilt = Buffer.alloc(512)
+  initiator.dataOut({ tag: 0x4711, offset: 0, spoil: spoilData }, spoilt)
+  const rejected = initiator.receiveOne(Reject)
+  t.equal(rejected.reason, RejectReason.DataDigestError)
+  t.equal(rejected.data.readUInt32BE(16), 0x4711, 'with its own header, not that of another')
+  t.equal(initiator.sink.closed, null)
+})
+
+t.test('the rest of a PDU whose task was aborted meanwhile is dropped', async (t) => {
+  for (const cmdSN of [1, 2]) {
+    const { initiator, volume, node, executor } = start()
+    const other = new ScriptedInitiator(node)
+    other.login({ isid: '400000020000' })
+    // With CmdSN 2 the task waits for its turn, and its data are held.
+    initiator.keepBackBytes = 200
+    initiator.command({ ...write, cmdSN }, block)
+    initiator.keepBackBytes = 0
+    other.manage({ function: TaskManagementFunction.LogicalUnitReset })
+    t.equal(other.receiveOne(TaskManagementResponse).response, 0)
+    t.equal(executor.abortedTasks.length, cmdSN === 1 ? 1 : 0)
+    initiator.resend()
+    initiator.command({ opcode: 0x12, blocks: 4, expected: 4, read: true, cmdSN: 3 - cmdSN })
+    initiator.receiveOne(DataIn)
+    t.same(volume.writes, [])
+    const data = Buffer.alloc(1024, 0xcc)
+    initiator.command({ ...write, blocks: 2, lba: 8, cmdSN: 3 }, data)
+    t.equal(initiator.receiveOne(ScsiResponse).status, 0)
+    t.same(volume.writes, [{ offset: 4096, length: 1024 }])
+    t.ok(volume.bytes.subarray(4096, 5120).equals(data))
+  }
+})

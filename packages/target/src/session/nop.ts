@@ -10,7 +10,6 @@ export function nopOut(context: ControlContext, { header, data }: ControlPdu): v
     if (!pdu.immediate) context.responder.reject(RejectReason.ProtocolError, header, 0)
     return
   }
-  if (pdu.targetTransferTag !== RESERVED_TAG) return
   const echoed = data.subarray(0, Math.min(data.length, context.sendSegmentMax))
   context.responder.nopIn(pdu.initiatorTaskTag, header.subarray(8, 16), echoed)
 }

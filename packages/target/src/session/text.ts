@@ -4,6 +4,9 @@
  */
 import {
   encodeText,
+  keyDefinition,
+  ProtocolError,
+  parseNumber,
   RESERVED_TAG,
   RejectReason,
   TextAssembler,
@@ -23,6 +26,8 @@ export class TextExchange {
   #request = new TextAssembler(TEXT_LIMIT)
   #answer = NO_TEXT
   #sent = 0
+  /** MaxRecvDataSegmentLength as the initiator declared it in this exchange; in force at its end. */
+  #declared: number | undefined
 
   constructor(context: ControlContext) {
     this.#context = context
@@ -40,6 +45,7 @@ export class TextExchange {
       return
     }
     if (pdu.continued && pdu.final) {
+      this.#begin(RESERVED_TAG)
       this.#context.responder.reject(RejectReason.ProtocolError, header, 0)
       return
     }
@@ -47,12 +53,20 @@ export class TextExchange {
       this.#sendPiece(pdu.final)
       return
     }
-    this.#request.append(data, 0, data.length)
+    try {
+      this.#request.append(data, 0, data.length)
+      if (!pdu.continued) this.#answer = this.#answerTo(this.#request.take())
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      // The exchange has failed, and nothing of it holds; the connection goes on.
+      this.#begin(RESERVED_TAG)
+      this.#context.responder.reject(RejectReason.ProtocolError, header, 0)
+      return
+    }
     if (pdu.continued) {
       this.#send(false, false, NO_TEXT)
       return
     }
-    this.#answer = this.#answerTo(this.#request.take())
     this.#sent = 0
     this.#sendPiece(pdu.final)
   }
@@ -63,6 +77,7 @@ export class TextExchange {
     this.#request = new TextAssembler(TEXT_LIMIT)
     this.#answer = NO_TEXT
     this.#sent = 0
+    this.#declared = undefined
   }
 
   #sendPiece(requestFinal: boolean): void {
@@ -81,17 +96,31 @@ export class TextExchange {
       { initiatorTaskTag, targetTransferTag, final, continued },
       data,
     )
-    if (final) this.#begin(RESERVED_TAG)
+    if (!final) return
+    if (this.#declared !== undefined) this.#context.sendSegmentMax = this.#declared
+    this.#begin(RESERVED_TAG)
   }
 
   #answerTo(pairs: readonly (readonly [string, string])[]): Buffer {
     const answers: [string, string][] = []
     for (const [key, value] of pairs) {
       if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
+      else if (key === 'MaxRecvDataSegmentLength') this.#declare(value)
       else if (key === 'InitiatorAlias') continue
       else answers.push([key, knownAtLoginOnly.has(key) ? 'Reject' : 'NotUnderstood'])
     }
     return encodeText(answers)
+  }
+
+  #declare(value: string): void {
+    const rule = keyDefinition('MaxRecvDataSegmentLength')?.rule
+    const [low, high] = (rule?.kind === 'declarative' && rule.range) || [0, 0]
+    const length = parseNumber(value)
+    if (length === undefined || length < low || length > high) {
+      throw refused(`MaxRecvDataSegmentLength=${value} is not in the range of ${low} to ${high}`)
+    }
+    if (this.#declared !== undefined) throw refused('MaxRecvDataSegmentLength came a second time')
+    this.#declared = length
   }
 
   /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
@@ -106,6 +135,11 @@ export class TextExchange {
       ...addresses.map((address): [string, string] => ['TargetAddress', address]),
     ]
   }
+}
+
+function refused(message: string): ProtocolError {
+  const { ProtocolError: reason } = RejectReason
+  return new ProtocolError('text', message, { kind: 'reject', reason })
 }
 
 const knownAtLoginOnly: ReadonlySet<string> = new Set([

@@ -105,6 +105,12 @@ export class DeviceServer implements TaskExecutor {
     task.unit = null
   }
 
+  isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean {
+    const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
+    const { units } = task.nexus as ScsiNexus
+    return unit !== undefined && unit === units.get(decodeLun(task.lunBuffer, task.lunPosition))
+  }
+
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'

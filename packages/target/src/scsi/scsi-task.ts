@@ -51,7 +51,7 @@ export type TaskStep = (task: ScsiTask, error: VolumeError | null) => void
  */
 export interface ScsiTask {
   readonly nexus: Nexus
-  /** Eight-byte LUN (SAM-5 section 4.7), at `lunBuffer[lunPosition]`; valid during `execute` only. */
+  /** Eight-byte LUN (SAM-5 section 4.7), at `lunBuffer[lunPosition]`; valid during `execute` and `isForUnit`. */
   readonly lunBuffer: Buffer
   readonly lunPosition: number
   /** The CDB, padded with zeros to 16 bytes, at `cdb[cdbPosition]`; it stays valid until the command ends. */
@@ -115,9 +115,11 @@ export interface TaskExecutor {
   execute(task: ScsiTask): void
   /** The transport has aborted the task: forget it. Nothing may be called on it afterwards. */
   aborted(task: ScsiTask): void
+  /** Whether `task` is for the logical unit that `nexus` sees at `lun`: it may be at another LUN there. */
+  isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean
   /**
-   * LOGICAL UNIT RESET (SAM-5 section 7.7): the transport has aborted every task of every nexus on
-   * that LUN already. `lun` holds the eight bytes.
+   * LOGICAL UNIT RESET (SAM-5 section 7.7): the transport has aborted every task of every nexus for
+   * that unit already. `lun` holds the eight bytes.
    */
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome
   /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit. */

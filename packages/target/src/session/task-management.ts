@@ -9,9 +9,11 @@ import {
   TaskManagementResponseCode,
 } from '@platter/protocol/iscsi'
 import type { TaskManagementOutcome } from '../scsi/scsi-task.ts'
+import { abortAll, tasksOf } from './abort.ts'
+import { Turn } from './command-window.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import type { Session } from './session.ts'
-import { type Task, TaskStage } from './task.ts'
+import type { Task } from './task.ts'
 
 const Code = TaskManagementResponseCode
 
@@ -25,10 +27,14 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
   const pdu = new TaskManagementRequest().at(header, 0)
   const { session } = context
   const lun = Buffer.from(header.subarray(8, 16))
-  const onLun = (task: Task) => task.lunBuffer.equals(lun)
   const { executor, nexus } = session
-  const whenAborted = (tasks: Iterable<[Session, Task]>, code: () => number) =>
-    abortAll(tasks, () => context.responder.taskManagementResponse(pdu.initiatorTaskTag, code()))
+  const onLun = (task: Task) => executor.isForUnit(task, nexus, lun)
+  const whenAborted: WhenAborted = (tasks, code, answered) =>
+    abortAll(tasks, () => {
+      const outcome = code()
+      if (context.isOpen) context.responder.taskManagementResponse(pdu.initiatorTaskTag, outcome)
+      answered?.()
+    })
   const complete = () => Code.FunctionComplete
   switch (pdu.function) {
     case TaskManagementFunction.AbortTask:
@@ -47,10 +53,16 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
       )
       break
     case TaskManagementFunction.TargetWarmReset:
+      whenAborted(
+        tasksOf(context.sessions(), () => true),
+        () => outcomeCodes[executor.resetTarget(nexus)],
+      )
+      break
     case TaskManagementFunction.TargetColdReset:
       whenAborted(
         tasksOf(context.sessions(), () => true),
         () => outcomeCodes[executor.resetTarget(nexus)],
+        () => endAll(context.sessions()),
       )
       break
     case TaskManagementFunction.TaskReassign:
@@ -61,7 +73,21 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
   }
 }
 
-type WhenAborted = (tasks: Iterable<[Session, Task]>, code: () => number) => void
+/** Aborts, answers with the code that is asked for then, and goes on with `answered`. */
+type WhenAborted = (
+  tasks: Iterable<[Session, Task]>,
+  code: () => number,
+  answered?: () => void,
+) => void
+
+/** A cold reset is a power-on to every initiator: all their connections end (RFC 7143 section 11.5.1). */
+function endAll(sessions: Iterable<Session>): void {
+  for (const session of [...sessions]) {
+    for (const connection of [...session.connections.values()]) {
+      connection.end('session-ended', 'the target was reset')
+    }
+  }
+}
 
 function abortTask(
   context: ControlContext,
@@ -76,44 +102,11 @@ function abortTask(
   }
   // A command that is still on its way is taken as received and aborted (RFC 7143 section 11.6.1).
   const { window } = session
-  const onItsWay = !serialLess(pdu.refCmdSN, window.expCmdSN) && serialLess(pdu.refCmdSN, pdu.cmdSN)
-  if (onItsWay && !session.isKept(pdu.refCmdSN)) {
-    session.keepEarly(pdu.refCmdSN, { deliver: () => window.release() })
+  const { refCmdSN } = pdu
+  const onItsWay = window.turn(refCmdSN) !== Turn.Outside && serialLess(refCmdSN, pdu.cmdSN)
+  if (onItsWay && !session.isKept(refCmdSN)) {
+    session.keepPlace(refCmdSN)
     session.runEarly()
   }
   whenAborted([], () => (onItsWay ? Code.FunctionComplete : Code.TaskDoesNotExist))
-}
-
-function* tasksOf(
-  sessions: Iterable<Session>,
-  chosen: (task: Task) => boolean,
-): Generator<[Session, Task]> {
-  for (const session of sessions) {
-    for (const task of [...session.tasks.values()]) {
-      if (chosen(task)) yield [session, task]
-    }
-  }
-}
-
-/** Aborts all, and calls `done` when the last of their storage operations has ended. */
-function abortAll(tasks: Iterable<[Session, Task]>, done: () => void): void {
-  let waiting = 1
-  const ended = () => {
-    waiting--
-    if (waiting === 0) done()
-  }
-  for (const [session, task] of tasks) {
-    if (task.stage === TaskStage.Free) continue
-    const busy = task.pendingIo > 0
-    if (busy) {
-      waiting++
-      const before = task.onAborted
-      task.onAborted = () => {
-        before?.()
-        ended()
-      }
-    }
-    session.abort(task)
-  }
-  ended()
 }

@@ -6,6 +6,7 @@ import {
   decodeStandardInquiry,
   encodeBlockCdb,
   encodeInquiryCdb,
+  encodeLun,
   encodeReadCapacity10Cdb,
   encodeReadCapacity16Cdb,
   encodeReportLunsCdb,
@@ -159,6 +160,30 @@ t.test('addUnit and removeUnit change what every nexus sees', async (t) => {
   t.equal(server.removeUnit(300), true)
   t.equal(server.removeUnit(300), false)
   t.equal(verdict(await exec(TEST_UNIT_READY, 300)), '05/25/00')
+})
+
+t.test('a task is for a unit whatever LUN its initiator port sees it at', async (t) => {
+  const [a, b] = [makeUnit(1), makeUnit(2)]
+  const maps = new Map([
+    ['one', new Map([[0, a]])],
+    [
+      'two',
+      new Map([
+        [0, b],
+        [5, a],
+      ]),
+    ],
+  ])
+  const server = new DeviceServer((port) => maps.get(port) ?? new Map())
+  const [one, two] = [server.openNexus('one'), server.openNexus('two')]
+  const isForUnit = (lun: number, of: number) => {
+    const bytes = Buffer.alloc(LUN_LENGTH)
+    encodeLun(bytes, 0, of)
+    return server.isForUnit(new FakeTask({ nexus: two, lun, cdb: TEST_UNIT_READY }), one, bytes)
+  }
+  t.notOk(isForUnit(0, 0), 'the same LUN, and another unit')
+  t.ok(isForUnit(5, 0))
+  t.notOk(isForUnit(5, 5), 'nothing is there')
 })
 
 t.test('a reset is told to the other nexuses of that unit, and only to them', async (t) => {

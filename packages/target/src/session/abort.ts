@@ -1,0 +1,39 @@
+/** Aborting tasks in the middle of what they do, of one session or of several. */
+import type { Session } from './session.ts'
+import type { Task } from './task.ts'
+
+/** The tasks of `sessions` that `chosen` picks. */
+export function* tasksOf(
+  sessions: Iterable<Session>,
+  chosen: (task: Task) => boolean,
+): Generator<[Session, Task]> {
+  for (const session of sessions) {
+    for (const task of [...session.tasks.values()]) {
+      if (chosen(task)) yield [session, task]
+    }
+  }
+}
+
+/**
+ * Aborts `tasks`, and calls `done` when the last of their storage operations has ended: nothing of
+ * them reaches a volume after it. At once if there is none.
+ */
+export function abortAll(tasks: Iterable<[Session, Task]>, done: () => void): void {
+  let waiting = 1
+  const ended = () => {
+    waiting--
+    if (waiting === 0) done()
+  }
+  for (const [session, task] of tasks) {
+    if (task.pendingIo > 0) {
+      waiting++
+      const before = task.onAborted
+      task.onAborted = () => {
+        before?.()
+        ended()
+      }
+    }
+    session.abort(task)
+  }
+  ended()
+}

@@ -58,6 +58,8 @@ export class TargetConnection implements FramerHandler {
       responder: this.#responder,
       entered: (identity, parameters, session) => this.#enter(identity, parameters, session),
       failed: (detail) => this.#fail('login-failed', detail),
+      isOpen: () => this.#isOpen(),
+      setPaused: (paused) => this.#setPaused(paused),
     })
     this.#move('transportConnected')
   }

@@ -28,6 +28,10 @@ export interface LoginPhasePort {
   entered(identity: LoginIdentity, parameters: SessionParameters, session: Session): void
   /** Login has failed, and its response is queued. */
   failed(detail: string): void
+  /** False when the connection is over: then nothing more may be sent on it. */
+  isOpen(): boolean
+  /** Stops or goes on taking in PDUs. */
+  setPaused(paused: boolean): void
 }
 
 export class LoginPhase implements FramerHandler {
@@ -78,10 +82,26 @@ export class LoginPhase implements FramerHandler {
       this.#respond(request, answer, request.tsih)
       return
     }
-    const session = this.#port.node.enter(answer.identity, answer.parameters, request.cmdSN)
-    this.#port.responder.window = session.window
+    // While it waits, and the initiator for its response, nothing more is taken in.
+    this.#port.setPaused(true)
+    this.#port.node.makeWay(answer.identity, () => {
+      if (this.#port.isOpen()) this.#enter(request, answer)
+    })
+  }
+
+  #enter(request: LoginRequest, answer: LoginAnswer & { outcome: 'full-feature' }): void {
+    const port = this.#port
+    const session = port.node.enter(answer.identity, answer.parameters, request.cmdSN)
+    if (session === undefined) {
+      const status = LoginStatus.SessionDoesNotExist
+      this.#respond(request, { ...answer, transit: false, status, text: Buffer.alloc(0) }, 0)
+      port.failed('its session has ended')
+      return
+    }
+    port.responder.window = session.window
     this.#respond(request, answer, session.identity.tsih)
-    this.#port.entered(answer.identity, answer.parameters, session)
+    port.entered(answer.identity, answer.parameters, session)
+    port.setPaused(false)
   }
 
   /** Digests are not in force before full feature phase. */

@@ -1,29 +1,37 @@
-/** Logout Request (RFC 7143 section 11.14), at ErrorRecoveryLevel 0. */
+/**
+ * Logout Request (RFC 7143 section 11.14), at ErrorRecoveryLevel 0. The response comes when nothing of
+ * what is closed can reach a volume any more: the initiator may act on that elsewhere.
+ */
 import { LogoutReason, LogoutRequest, LogoutResponseCode } from '@platter/protocol/iscsi'
+import { abortAll, tasksOf } from './abort.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import type { Task } from './task.ts'
 
 export function logoutRequest(context: ControlContext, { header }: ControlPdu): void {
   const pdu = new LogoutRequest().at(header, 0)
   const { session, cid } = context
+  const closesSession = pdu.reasonCode === LogoutReason.CloseSession
   if (pdu.reasonCode === LogoutReason.RemoveConnectionForRecovery) {
     answer(context, pdu, LogoutResponseCode.ConnectionRecoveryNotSupported)
-  } else if (pdu.reasonCode === LogoutReason.CloseSession) {
-    context.logoutStarted()
-    for (const connection of [...session.connections.values()]) {
-      if (connection.cid !== cid) connection.end('logout', 'the session was closed by logout')
-    }
-    answer(context, pdu, LogoutResponseCode.Success)
-    context.loggedOut()
-  } else if (pdu.cid === cid) {
-    context.logoutStarted()
-    answer(context, pdu, LogoutResponseCode.Success)
-    context.loggedOut()
-  } else {
-    const other = session.connections.get(pdu.cid)
-    other?.end('logout', `closed by logout on connection ${cid}`)
-    const code = other ? LogoutResponseCode.Success : LogoutResponseCode.CidNotFound
-    answer(context, pdu, code)
+    return
   }
+  const closed = closesSession ? cid : pdu.cid
+  const connection = session.connections.get(closed)
+  if (connection === undefined) {
+    answer(context, pdu, LogoutResponseCode.CidNotFound)
+    return
+  }
+  if (closed === cid) context.logoutStarted()
+  for (const other of [...session.connections.values()]) {
+    if (other.cid === cid || !(closesSession || other === connection)) continue
+    other.end('logout', `closed by logout on connection ${cid}`)
+  }
+  const isClosed = (task: Task) => closesSession || task.owner === connection
+  abortAll(tasksOf([session], isClosed), () => {
+    if (!context.isOpen) return
+    answer(context, pdu, LogoutResponseCode.Success)
+    if (closed === cid) context.loggedOut()
+  })
 }
 
 function answer(context: ControlContext, pdu: LogoutRequest, code: number): void {

@@ -9,6 +9,7 @@ import {
   type SessionParameters,
 } from '@platter/protocol/iscsi'
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
+import { abortAll, tasksOf } from './abort.ts'
 import { CommandWindow } from './command-window.ts'
 import type { LoginIdentity } from './login.ts'
 import { Session, type SessionConnection } from './session.ts'
@@ -54,8 +55,10 @@ export interface ConnectionAddresses {
 export class TargetNode {
   readonly options: TargetNodeOptions
   readonly #sessions = new Map<number, Session>()
-  /** Sessions that have ended but still have storage operations under way. */
-  readonly #ending = new Set<Session>()
+  /** Sessions that have ended but still have storage operations under way, and who waits for them. */
+  readonly #ending = new Map<Session, (() => void)[]>()
+  /** A session whose only connection is being replaced: it does not end with it. */
+  #joined: Session | null = null
   #lastTsih = 0
   #onAllEnded: (() => void) | undefined
 
@@ -72,7 +75,7 @@ export class TargetNode {
   admit(identity: LoginIdentity): LoginStatus | undefined {
     if (identity.tsih === 0) {
       const full = this.#sessions.size >= this.options.limits.sessionsMax
-      return full && this.#sameSession(identity) === undefined
+      return full && sameSession(this.#sessions.values(), identity) === undefined
         ? LoginStatus.OutOfResources
         : undefined
     }
@@ -87,18 +90,47 @@ export class TargetNode {
   }
 
   /**
-   * The session of a login that has reached full feature phase. A leading login ends the session of
-   * the same initiator port, if there is one (session reinstatement); a further one ends the
-   * connection with the same CID (connection reinstatement).
+   * Makes way for a login that is about to reach full feature phase. A leading one ends the session of
+   * the same initiator port, if there is one (session reinstatement); a further one ends the connection
+   * with the same CID (connection reinstatement). `done` is called when no storage operation of what
+   * has ended is under way, lest an old write overtakes a new one; at once if there is none.
    */
-  enter(identity: LoginIdentity, parameters: SessionParameters, cmdSN: number): Session {
+  makeWay(identity: LoginIdentity, done: () => void): void {
     if (identity.tsih !== 0) {
-      const session = this.#sessions.get(identity.tsih) as Session
-      session.connections.get(identity.cid)?.end('reinstated', 'the same CID logged in again')
-      return session
+      this.#replaceConnection(identity, done)
+      return
     }
-    const former = this.#sameSession(identity)
+    const former = sameSession(this.#sessions.values(), identity)
     if (former !== undefined) this.#end(former, 'reinstated', 'the same initiator port logged in')
+    const ending = sameSession(this.#ending.keys(), identity)
+    if (ending === undefined) done()
+    else this.#ending.get(ending)?.push(() => this.makeWay(identity, done))
+  }
+
+  #replaceConnection(identity: LoginIdentity, done: () => void): void {
+    const session = this.#sessions.get(identity.tsih)
+    const former = session?.connections.get(identity.cid)
+    if (session === undefined || former === undefined) {
+      done()
+      return
+    }
+    this.#joined = session
+    former.end('reinstated', 'the same CID logged in again')
+    this.#joined = null
+    const formers = tasksOf([session], (task) => task.owner === former)
+    abortAll(formers, () => {
+      done()
+      this.#endIfEmpty(session)
+    })
+  }
+
+  /** The session of a login that reaches full feature phase now; undefined if it has ended meanwhile. */
+  enter(
+    identity: LoginIdentity,
+    parameters: SessionParameters,
+    cmdSN: number,
+  ): Session | undefined {
+    if (identity.tsih !== 0) return this.#sessions.get(identity.tsih)
     const session = new Session({
       identity: {
         type: identity.sessionType,
@@ -118,8 +150,12 @@ export class TargetNode {
   /** A connection has ended. The session's last one takes the session with it. */
   connectionEnded(session: Session, connection: SessionConnection): void {
     session.removeConnection(connection)
-    const { tsih } = session.identity
-    if (session.connections.size === 0 && this.#sessions.get(tsih) === session) {
+    if (session !== this.#joined) this.#endIfEmpty(session)
+  }
+
+  #endIfEmpty(session: Session): void {
+    const isLive = this.#sessions.get(session.identity.tsih) === session
+    if (isLive && session.connections.size === 0) {
       this.#end(session, 'session-ended', 'its last connection ended')
     }
   }
@@ -150,21 +186,14 @@ export class TargetNode {
     reason: 'reinstated' | 'session-ended' | 'shutdown',
     detail: string,
   ): void {
+    const waiting: (() => void)[] = []
     this.#sessions.delete(session.identity.tsih)
-    this.#ending.add(session)
+    this.#ending.set(session, waiting)
     session.close(reason, detail, () => {
       this.#ending.delete(session)
+      for (const goOn of waiting) goOn()
       if (this.#ending.size === 0) this.#onAllEnded?.()
     })
-  }
-
-  #sameSession(identity: LoginIdentity): Session | undefined {
-    for (const session of this.#sessions.values()) {
-      const { initiatorName, isid, type } = session.identity
-      const same = initiatorName === identity.initiatorName && isid === identity.isid
-      if (same && type === identity.sessionType) return session
-    }
-    return undefined
   }
 
   /** TSIH 0 is reserved (RFC 7143 section 11.12.6). */
@@ -174,4 +203,14 @@ export class TargetNode {
     } while (this.#sessions.has(this.#lastTsih))
     return this.#lastTsih
   }
+}
+
+/** The session of the same initiator port (SAM-5 annex A): its name and ISID. */
+function sameSession(sessions: Iterable<Session>, identity: LoginIdentity): Session | undefined {
+  for (const session of sessions) {
+    const { initiatorName, isid, type } = session.identity
+    const same = initiatorName === identity.initiatorName && isid === identity.isid
+    if (same && type === identity.sessionType) return session
+  }
+  return undefined
 }

@@ -1,0 +1,115 @@
+import { DataIn, LogoutReason, LogoutResponse, LogoutResponseCode } from '@platter/protocol/iscsi'
+import t from 'tap'
+import { HeldVolume } from '../support/held-volume.ts'
+import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+
+/** Two connections of one session, and a volume whose operations end when the test says so. */
+function start() {
+  const volume = new HeldVolume(64 * 1024)
+  const { node, executor } = makeNode(volume)
+  const [one, two] = [new ScriptedInitiator(node), new ScriptedInitiator(node)]
+  one.login({ keys: { MaxConnections: '2' } })
+  two.login({ tsih: one.tsih, cid: 1 })
+  return { volume, node, executor, one, two }
+}
+
+const write = { opcode: 0x2a, blocks: 1, write: true } as const
+const block = Buffer.alloc(512, 0xab)
+
+t.test(
+  'a session that is closed is answered, and all its connections end (UNH 13.2)',
+  async (t) => {
+    const { one, two, node, executor } = start()
+    one.logout(LogoutReason.CloseSession)
+    t.match(one.receiveOne(LogoutResponse), {
+      response: LogoutResponseCode.Success,
+      initiatorTaskTag: 0x1060,
+      time2Wait: 2,
+      time2Retain: 20,
+    })
+    for (const { sink, connection } of [one, two]) {
+      t.match(sink.closed, { reason: 'logout' })
+      t.equal(connection.state, 'FREE')
+    }
+    t.equal([...node.sessions()].length, 0)
+    t.equal(executor.closedNexuses.length, 1)
+  },
+)
+
+t.test(
+  'a connection that is closed leaves the other be, until that one goes (UNH 13.1)',
+  async (t) => {
+    const { one, two, node, executor, volume } = start()
+    two.command({ ...write, cmdSN: 2, tag: 50 }, block)
+    one.command({ ...write, cmdSN: 1, tag: 51 })
+    one.receive()
+    one.logout(LogoutReason.CloseConnection)
+    t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.Success)
+    t.match(one.sink.closed, { reason: 'logout' })
+    t.equal(two.sink.closed, null)
+    t.equal([...node.sessions()].length, 1)
+    t.equal(executor.abortedTasks.length, 1)
+    two.logout(LogoutReason.CloseConnection, 1)
+    volume.releaseAll()
+    t.equal([...node.sessions()].length, 0)
+  },
+)
+
+t.test('one connection may log the other out', async (t) => {
+  const { one, two } = start()
+  one.logout(LogoutReason.CloseConnection, 1)
+  t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.Success)
+  t.match(two.sink.closed, { reason: 'logout' })
+  t.equal(one.sink.closed, null)
+})
+
+t.test('a CID that is not there and recovery are answered so (UNH 13.3, 17.4.2)', async (t) => {
+  const { one } = start()
+  one.logout(LogoutReason.CloseConnection, 9)
+  t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.CidNotFound)
+  one.logout(LogoutReason.RemoveConnectionForRecovery)
+  const { response } = one.receiveOne(LogoutResponse)
+  t.equal(response, LogoutResponseCode.ConnectionRecoveryNotSupported)
+  t.equal(one.sink.closed, null)
+})
+
+t.test('the response waits for writes under way, and nothing is taken in meanwhile', async (t) => {
+  for (const reason of [LogoutReason.CloseSession, LogoutReason.CloseConnection]) {
+    const { one, volume, executor } = start()
+    one.command(write, block)
+    one.command({ ...write, lba: 1 }, block)
+    one.logout(reason)
+    t.equal(one.connection.state, 'IN_LOGOUT')
+    one.command(write, block)
+    t.same(one.receive(), [])
+    t.equal(one.sink.closed, null)
+    t.equal(volume.held.length, 2)
+    volume.release()
+    t.same(one.receive(), [])
+    volume.release()
+    t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.Success)
+    t.match(one.sink.closed, { reason: 'logout' })
+    t.equal(executor.executed.length, 2)
+  }
+})
+
+t.test('a connection that is lost before its response stays lost', async (t) => {
+  const { one, volume } = start()
+  one.command(write, block)
+  one.logout(LogoutReason.CloseSession)
+  one.connection.transportLost()
+  t.equal(one.connection.state, 'FREE')
+  volume.releaseAll()
+  t.same(one.receive(), [])
+})
+
+t.test('tasks under way are not answered after a logout', async (t) => {
+  const { one, two, volume } = start()
+  one.command({ opcode: 0x28, blocks: 1, read: true, tag: 60 })
+  two.command({ opcode: 0x28, blocks: 1, read: true, tag: 61, cmdSN: 2 })
+  one.logout(LogoutReason.CloseConnection)
+  volume.releaseAll()
+  one.receiveOne(LogoutResponse)
+  t.equal(two.receiveOne(DataIn).initiatorTaskTag, 61, 'those of the other connection are')
+  t.equal(one.sink.lent.size, 0)
+})

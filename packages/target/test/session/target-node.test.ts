@@ -1,0 +1,172 @@
+import { DataIn, LoginStatus, ReadyToTransfer, ScsiResponse } from '@platter/protocol/iscsi'
+import t from 'tap'
+import { HeldVolume } from '../support/held-volume.ts'
+import { type LoginWish, makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+
+function start(limits = {}) {
+  const volume = new HeldVolume(64 * 1024)
+  const { node, executor } = makeNode(volume, {}, limits)
+  const login = (wish: LoginWish = {}) => {
+    const initiator = new ScriptedInitiator(node)
+    initiator.login(wish)
+    return initiator
+  }
+  return { volume, node, executor, login }
+}
+
+const write = { opcode: 0x2a, blocks: 1, write: true } as const
+const read = { opcode: 0x28, blocks: 1, read: true } as const
+const status = (value: number) => ({ message: `login status 0x${value.toString(16)}` })
+
+t.test('sessions have numbers of their own, and are bounded', async (t) => {
+  const { login, node } = start({ sessionsMax: 2 })
+  const [one, two] = [login(), login({ isid: '400000020000' })]
+  t.not(one.tsih, 0)
+  t.not(one.tsih, two.tsih)
+  t.throws(() => login({ isid: '400000030000' }), status(LoginStatus.OutOfResources))
+  login()
+  t.equal([...node.sessions()].length, 2, 'who replaces a session of its own is let in')
+})
+
+t.test('a login of the same initiator port replaces its session', async (t) => {
+  const { login, node, executor } = start()
+  const before = login()
+  login({ discovery: true })
+  t.equal(before.sink.closed, null, 'a discovery session is another matter')
+  const after = login()
+  t.match(before.sink.closed, { reason: 'reinstated' })
+  t.equal(before.connection.state, 'FREE')
+  t.not(after.tsih, before.tsih)
+  t.equal([...node.sessions()].length, 2)
+  t.equal(executor.closedNexuses[0], executor.nexuses[0])
+  t.equal(executor.nexuses[0]?.initiatorPort, executor.nexuses[2]?.initiatorPort)
+  t.throws(() => login({ tsih: before.tsih }), status(LoginStatus.SessionDoesNotExist))
+})
+
+t.test('an old write never overtakes one of the session that replaces its own', async (t) => {
+  for (const lost of [false, true]) {
+    const { login, node, volume, executor } = start()
+    const before = login()
+    before.command(write, Buffer.alloc(512, 1))
+    if (lost) before.connection.transportLost()
+    const after = new ScriptedInitiator(node)
+    after.sendLogin()
+    t.equal(before.connection.state, 'FREE')
+    t.same(after.receive(), [], 'the login is not answered yet')
+    t.ok(after.connection.paused)
+    t.equal(executor.nexuses.length, 1)
+    after.command(write, Buffer.alloc(512, 2))
+    volume.release()
+    after.loggedIn()
+    t.equal(executor.closedNexuses.length, 1, 'the old nexus is gone first')
+    t.notOk(after.connection.paused)
+    t.equal(after.sink.resumed, 1)
+    volume.now = () => true
+    after.resend()
+    t.equal(after.receiveOne(ScsiResponse).status, 0)
+    t.ok(volume.bytes.subarray(0, 512).equals(Buffer.alloc(512, 2)))
+    t.equal([...node.sessions()].length, 1)
+  }
+})
+
+t.test('of two logins that wait for the same session the last one stays', async (t) => {
+  const { login, node, volume } = start()
+  const before = login()
+  before.command(write, Buffer.alloc(512, 1))
+  const [gone, first, second] = [1, 2, 3].map(() => {
+    const initiator = new ScriptedInitiator(node)
+    initiator.sendLogin()
+    return initiator
+  })
+  gone!.connection.transportLost()
+  volume.release()
+  t.same(gone!.receive(), [])
+  first!.loggedIn()
+  second!.loggedIn()
+  t.match(first!.sink.closed, { reason: 'reinstated' })
+  t.equal(second!.connection.state, 'LOGGED_IN')
+  t.equal([...node.sessions()].length, 1)
+})
+
+t.test('a login with the same CID replaces the connection, and the session lives on', async (t) => {
+  const { login, node, volume, executor } = start()
+  const before = login()
+  const tag = before.command(write, Buffer.alloc(512, 1))
+  before.command(write)
+  const after = new ScriptedInitiator(node)
+  after.sendLogin({ tsih: before.tsih, cmdSN: 3 })
+  t.match(before.sink.closed, { reason: 'reinstated' })
+  t.same(after.receive(), [])
+  volume.release()
+  after.loggedIn()
+  t.equal(after.tsih, before.tsih)
+  t.same(executor.closedNexuses, [])
+  t.equal(executor.abortedTasks.length, 2)
+  volume.now = () => true
+  after.command({ ...read, tag })
+  t.match(after.receiveOne(DataIn), { initiatorTaskTag: tag, expCmdSN: 4 })
+  after.connection.transportLost()
+  t.equal([...node.sessions()].length, 0, 'and ends with its last connection')
+})
+
+t.test('a session does not outlive a connection whose replacement fails', async (t) => {
+  const { login, node, volume, executor } = start()
+  const before = login()
+  before.command(write, Buffer.alloc(512, 1))
+  const after = new ScriptedInitiator(node)
+  after.sendLogin({ tsih: before.tsih, cmdSN: 2 })
+  after.connection.transportLost()
+  volume.release()
+  t.same(after.receive(), [])
+  t.equal([...node.sessions()].length, 0)
+  t.equal(executor.closedNexuses.length, 1)
+})
+
+t.test('a connection joins a session of its own initiator port only', async (t) => {
+  const { login } = start()
+  const one = login({ keys: { MaxConnections: '2' } })
+  const join = (wish: LoginWish) => () => login({ tsih: one.tsih, ...wish })
+  t.throws(join({ isid: '400000020000', cid: 1 }), status(LoginStatus.CannotIncludeInSession))
+  t.throws(join({ tsih: one.tsih + 1 }), status(LoginStatus.SessionDoesNotExist))
+  join({ cid: 1 })()
+  t.throws(join({ cid: 2 }), status(LoginStatus.TooManyConnections))
+})
+
+t.test(
+  'a lost connection takes its tasks with it, once the medium is done with them',
+  async (t) => {
+    const { login, node, volume, executor } = start()
+    const initiator = login()
+    initiator.command(read)
+    initiator.command(write, Buffer.alloc(512, 1))
+    initiator.command(write)
+    initiator.command({ opcode: 0x35 })
+    initiator.command({ ...write, cmdSN: 9 }, Buffer.alloc(512))
+    initiator.receiveOne(ReadyToTransfer)
+    initiator.connection.transportLost()
+    t.equal(executor.abortedTasks.length, 4, 'what waited for its turn never was with the executor')
+    t.same(executor.closedNexuses, [])
+    let closed = false
+    const closing = node.close().then(() => {
+      closed = true
+    })
+    t.equal(volume.held.length, 3)
+    volume.releaseAll()
+    await closing
+    t.ok(closed)
+    t.equal(executor.closedNexuses.length, 1)
+    t.equal(initiator.sink.lent.size, 0)
+    t.same(initiator.receive(), [])
+  },
+)
+
+t.test('closing the node ends every session', async (t) => {
+  const { login, node } = start()
+  const all = [login(), login({ isid: '400000020000' }), login({ discovery: true })]
+  await node.close()
+  for (const { sink, connection } of all) {
+    t.match(sink.closed, { reason: 'shutdown' })
+    t.equal(connection.state, 'FREE')
+  }
+  t.equal([...node.sessions()].length, 0)
+})

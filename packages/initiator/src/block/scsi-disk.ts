@@ -116,14 +116,14 @@ export class ScsiDisk implements BlockDevice {
     this.#assertBlocks(offset, length)
     if (this.readOnly) {
       const error = new BlockError('EROFS', `${this.name}: write: it is write protected`)
-      process.nextTick(done, error)
+      setImmediate(done, error)
       return
     }
     this.#start('write', offset, from, position, length, done)
   }
 
   flush(done: BlockDone): void {
-    if (this.readOnly || !this.#geometry.volatileCache) process.nextTick(done, null)
+    if (this.readOnly || !this.#geometry.volatileCache) setImmediate(done, null)
     else this.#start('flush', 0, NO_DATA, 0, 0, done)
   }
 
@@ -143,7 +143,7 @@ export class ScsiDisk implements BlockDevice {
     done: BlockDone,
   ): void {
     if (length === 0 && kind !== 'flush') {
-      process.nextTick(done, null)
+      setImmediate(done, null)
       return
     }
     const operation = this.#freeOperations.pop() ?? new Operation()

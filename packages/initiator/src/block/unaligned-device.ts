@@ -36,7 +36,7 @@ export class UnalignedDevice implements BlockDevice {
     }
     assertOnDevice(this, offset, length)
     if (length === 0) {
-      process.nextTick(done, null)
+      setImmediate(done, null)
       return
     }
     const start = blockStart(offset, this.blockSizeBytes)
@@ -50,7 +50,7 @@ export class UnalignedDevice implements BlockDevice {
   write(offset: number, from: Buffer, position: number, length: number, done: BlockDone): void {
     assertOnDevice(this, offset, length)
     if (length === 0) {
-      process.nextTick(done, null)
+      setImmediate(done, null)
       return
     }
     const write = this.#freeWrites.pop() ?? new Write(this.#device, (it) => this.#written(it))

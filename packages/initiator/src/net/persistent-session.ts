@@ -163,10 +163,13 @@ export class PersistentSession implements ScsiTransport {
     return waiting
   }
 
-  /** Ends tasks without a status; not from within the call that executed them. */
+  /**
+   * Ends tasks without a status: not from within the call that executed them, and after whatever else
+   * is due, so that who tries again at once does not keep the connection from coming back.
+   */
   #fail(tasks: readonly ScsiTask[], error: Error): void {
     for (const task of tasks) {
-      process.nextTick(() => {
+      setImmediate(() => {
         task.reset()
         task.error = error
         task.done(task)

@@ -91,7 +91,7 @@ t.test('nothing at all is done at once, but later', async (t) => {
     called = true
   })
   t.notOk(called)
-  await new Promise((resolve) => process.nextTick(resolve))
+  await new Promise((resolve) => setImmediate(resolve))
   t.ok(called)
 })
 

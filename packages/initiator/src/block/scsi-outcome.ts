@@ -24,23 +24,27 @@ export function verdictOf(task: ScsiTask): Verdict {
   if (task.error !== null) return Verdict.Failed
   switch (task.status) {
     case Status.Good:
-      return task.transferredLength === task.length ? Verdict.Done : Verdict.Failed
+      return verdictOfTransfer(task)
     case Status.Busy:
     case Status.TaskSetFull:
       return Verdict.Wait
     case Status.TaskAborted:
       return Verdict.Retry
     case Status.CheckCondition:
-      return verdictOfSense(senseOf(task))
+      return verdictOfSense(task, senseOf(task))
     default:
       return Verdict.Failed
   }
 }
 
-function verdictOfSense(sense: Sense | undefined): Verdict {
+function verdictOfTransfer(task: ScsiTask): Verdict {
+  return task.transferredLength === task.length ? Verdict.Done : Verdict.Failed
+}
+
+function verdictOfSense(task: ScsiTask, sense: Sense | undefined): Verdict {
   switch (sense?.senseKey) {
     case SenseKey.RecoveredError:
-      return Verdict.Done
+      return verdictOfTransfer(task)
     case SenseKey.UnitAttention:
     case SenseKey.AbortedCommand:
       return Verdict.Retry

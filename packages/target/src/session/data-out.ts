@@ -120,8 +120,9 @@ export class DataOutReceiver {
   }
 
   /**
-   * A DataSN out of order means that data before it were lost, and without error recovery they can't
-   * be asked for again: the command fails, once all that was due has come (RFC 7143 section 7.9).
+   * A DataSN out of order means that data before it were lost, as are data that failed their digest,
+   * and without error recovery they can't be asked for again: the command fails, once all that was due
+   * has come (RFC 7143 sections 7.8 and 7.9).
    */
   #endLost(task: Task): void {
     task.carryLength = 0

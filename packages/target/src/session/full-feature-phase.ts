@@ -152,16 +152,22 @@ export class FullFeaturePhase
   onEnd(): void {
     if (this.#use === Use.Task) this.#dataEnded(this.#task as Task)
     else if (this.#use === Use.Control) this.#control.end()
-    this.session.runEarly()
-    if (this.#mustPause()) this.#port.setPaused(true)
+    this.#pduEnded()
   }
 
   onDataDigestError(): void {
     this.responder.reject(RejectReason.DataDigestError, this.#header, 0)
     if (this.#use === Use.Task) {
-      // At ErrorRecoveryLevel 0 lost data can't be asked for again: the session starts anew.
-      this.#port.end('protocol-error', 'a data segment failed its digest')
+      const task = this.#task as Task
+      task.dataLost = true
+      this.#dataEnded(task)
     }
+    this.#pduEnded()
+  }
+
+  #pduEnded(): void {
+    this.session.runEarly()
+    if (this.#mustPause()) this.#port.setPaused(true)
   }
 
   // SCSI commands.

@@ -113,7 +113,7 @@ export class Task implements ScsiTask, IoCompletion {
   carry: Buffer = NO_DATA
   carryLength = 0
   writeError: VolumeError | null = null
-  /** A Data-Out before the last is missing: what comes is dropped, and the command will fail. */
+  /** Some of the data never came, or failed their digest: the rest is dropped, and the command fails. */
   dataLost = false
   r2tSN = 0
   /** Bytes asked for so far, by R2T. */

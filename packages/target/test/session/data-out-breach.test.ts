@@ -150,25 +150,63 @@ t.test('a header that fails its digest ends the connection, unanswered', async (
   t.same(executor.executed, [])
 })
 
-t.test('immediate data that fail their digest are not written (UNH 18.2.1)', async (t) => {
-  const { initiator, volume } = start(digests)
-  const tag = initiator.command({ ...write, spoil: spoilData }, block)
-  const rejected = initiator.receiveOne(Reject)
-  t.equal(rejected.reason, RejectReason.DataDigestError)
-  t.equal(rejected.data.readUInt32BE(16), tag)
-  t.match(initiator.sink.closed, { reason: 'protocol-error' })
-  t.same(volume.writes, [])
+/** The command ended with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR, and the connection goes on. */
+function failsAlone(t: Test, { initiator, volume }: ReturnType<typeof start>, tag: number): void {
+  const response = initiator.receiveOne(ScsiResponse)
+  t.match(response, { initiatorTaskTag: tag, status: 2 })
+  t.same([response.data[4], response.data[14], response.data[15]], [0x0b, 0x47, 0x05])
+  t.same(volume.writes, [], 'nothing was written')
+  t.equal(initiator.sink.closed, null)
+  initiator.ping(1)
+  const { expCmdSN, maxCmdSN } = initiator.receiveOne(NopIn)
+  t.equal(maxCmdSN, expCmdSN + 127)
+}
+
+t.test('immediate data that fail their digest cost their command (UNH 18.2.1)', async (t) => {
+  for (const cmdSN of [1, 2]) {
+    const session = start(digests)
+    const { initiator } = session
+    const tag = initiator.command({ ...write, spoil: spoilData, cmdSN, tag: 70 }, block)
+    const [rejected, ...more] = initiator.receive()
+    const reject = new Reject().at(rejected!.header, 0)
+    t.equal(reject.reason, RejectReason.DataDigestError)
+    t.equal(rejected!.data.readUInt32BE(16), tag)
+    if (cmdSN === 2) {
+      t.same(more, [], 'it waits for its turn to fail')
+      initiator.command({ opcode: 0x12, blocks: 4, expected: 4, read: true, cmdSN: 1 })
+      const [answered, failed] = initiator.receive()
+      t.equal(answered!.header[0], 0x25)
+      t.match(new ScsiResponse().at(failed!.header, 0), { initiatorTaskTag: tag, status: 2 })
+    } else {
+      t.match(new ScsiResponse().at(more[0]!.header, 0), { initiatorTaskTag: tag, status: 2 })
+    }
+    t.same(session.volume.writes, [])
+    t.equal(initiator.sink.closed, null)
+  }
 })
 
-t.test('solicited data that fail their digest are not written (UNH 18.2.2)', async (t) => {
-  const { initiator, volume } = start(digests)
-  const tag = initiator.command({ ...write, blocks: 2 })
+t.test('solicited data that fail their digest cost their command (UNH 18.2.2)', async (t) => {
+  const session = start({ ...digests, ImmediateData: 'No', InitialR2T: 'Yes' })
+  const { initiator } = session
+  const tag = initiator.command({ ...write, blocks: 4 })
   const { targetTransferTag: ttt } = initiator.receiveOne(ReadyToTransfer)
   initiator.dataOut({ tag, ttt, offset: 0, final: false }, block)
-  initiator.dataOut({ tag, ttt, offset: 512, dataSN: 1, spoil: spoilData }, block)
+  initiator.dataOut({ tag, ttt, offset: 512, dataSN: 1, spoil: spoilData, final: false }, block)
   t.equal(initiator.receiveOne(Reject).reason, RejectReason.DataDigestError)
-  t.match(initiator.sink.closed, { reason: 'protocol-error' })
-  t.same(volume.writes, [], 'the first part of a page is not written alone')
+  initiator.dataOut({ tag, ttt, offset: 1024, dataSN: 2, final: false }, block)
+  t.same(initiator.receive(), [], 'not before the last of what was due')
+  initiator.dataOut({ tag, ttt, offset: 1536, dataSN: 3 }, block)
+  failsAlone(t, session, tag)
+})
+
+t.test('unsolicited data that fail their digest cost their command', async (t) => {
+  const session = start(digests)
+  const { initiator } = session
+  const tag = initiator.command({ ...write, final: false }, Buffer.alloc(4))
+  initiator.dataOut({ tag, offset: 4, spoil: spoilData, final: false }, block)
+  t.equal(initiator.receiveOne(Reject).reason, RejectReason.DataDigestError)
+  initiator.dataOut({ tag, offset: 516, dataSN: 1 }, Buffer.alloc(508))
+  failsAlone(t, session, tag)
 })
 
 t.test('other data that fail their digest cost their own PDU', async (t) => {

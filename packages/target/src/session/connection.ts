@@ -124,10 +124,13 @@ export class TargetConnection implements FramerHandler {
   /** Called about once a second, with a clock that never goes back. */
   onTimer(nowMs: number): void {
     this.#nowMs = nowMs
-    if (this.#heard) {
+    // While a slow disk keeps us from reading, silence is not the initiator's.
+    const deaf = this.paused && this.#sink.backlogBytes <= this.#sink.backlogLimitBytes
+    if (this.#heard || deaf) {
       this.#heard = false
       this.#heardMs = nowMs
     }
+    if (deaf) this.#pingedMs = nowMs
     const { limits } = this.#node.options
     if (this.#fullFeature === null) {
       const overdue = nowMs - this.#startedMs > limits.loginTimeoutMs

@@ -85,6 +85,29 @@ t.test('who never reads what he asked for is found out by his ping', async (t) =
   t.match(sink.closed, { reason: 'timeout' })
 })
 
+t.test('nobody is blamed for silence while we do not listen for a slow disk', async (t) => {
+  const volume = new HeldVolume(32 * 1024 * 1024)
+  const { node } = makeNode(volume, {}, { ...limits, commandWindow: 256 })
+  const initiator = new ScriptedInitiator(node)
+  initiator.login()
+  const { connection } = initiator
+  connection.onTimer(0)
+  connection.onTimer(1001)
+  const { targetTransferTag: ttt } = initiator.receiveOne(NopIn)
+  for (let i = 0; !connection.paused; i++) {
+    initiator.command({ opcode: 0x2a, lba: 128 * i, blocks: 128, write: true }, Buffer.alloc(65536))
+  }
+  for (let nowMs = 1100; nowMs < 9000; nowMs += 100) connection.onTimer(nowMs)
+  t.equal(initiator.sink.closed, null)
+  t.same(initiator.receive(), [])
+  volume.releaseAll()
+  initiator.receive()
+  initiator.ping(0xffffffff, { ttt })
+  connection.onTimer(9100)
+  connection.onTimer(9600)
+  t.equal(initiator.sink.closed, null)
+})
+
 t.test('nothing acts on a connection that has ended', async (t) => {
   const { initiator, volume, executor } = start()
   initiator.login()

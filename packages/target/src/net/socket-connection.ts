@@ -167,11 +167,20 @@ export class SocketConnection implements ConnectionSink {
       return
     }
     this.#writing += length
+    let taken = false
     this.#socket.write(slab.subarray(0, length), () => {
-      this.#writing -= length
-      this.#pool.giveBack(slab)
+      if (taken) return
+      this.#written(slab, length)
       if (!this.#closing) this.#drained()
     })
+    // The system has it all: the slab is used again while the processor's cache still holds it.
+    taken = this.#socket.writableLength === 0
+    if (taken) this.#written(slab, length)
+  }
+
+  #written(slab: Buffer, length: number): void {
+    this.#writing -= length
+    this.#pool.giveBack(slab)
   }
 
   #drained(): void {

@@ -20,12 +20,6 @@ import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
 const BLOCK_SIZE_BYTES = 512
 /** The unit of the page cache: a write of less may first have to read the rest from the disk. */
 const PAGE_SIZE_BYTES = 4096
-/**
- * Reads from this size on are left to the pool even when cached: copying then costs the loop more
- * than the hand-over does, and another core can do it. Measured over four striped files at depth 16,
- * 64 to 256 KiB: 1.3 to 1.9 times the throughput, for 1.4 to 2 times the CPU time.
- */
-const POOLED_READ_MIN_BYTES = 64 * 1024
 /** After this many misses in a row, `readNow` asks the page cache only now and then. */
 const MISSES_BEFORE_BACKOFF = 4
 const READS_SKIPPED_MAX = 15
@@ -37,8 +31,6 @@ const MEMORY_FILE_SYSTEMS: readonly number[] = [0x01021994, 0x858458f6]
 type ReadNowMode = 'memory' | 'no-wait' | 'never'
 
 export interface DiskFileOptions {
-  /** Cached reads of this size and more go through the pool all the same; 64 KiB if not given. */
-  readonly pooledReadMinBytes?: number
   /** For tests: other system calls than this machine's. */
   readonly systemCalls?: SystemCallsAvailable
 }
@@ -94,7 +86,6 @@ interface OpenedFile {
   readonly sizeBytes: number
   readonly calls: SystemCalls | null
   readonly mode: ReadNowMode
-  readonly pooledReadMinBytes: number
 }
 
 /** A disk. Made by `DiskFile.open`, exclusively: see there. */
@@ -105,7 +96,6 @@ export class DiskFile implements Volume {
   readonly #fd: number
   readonly #calls: SystemCalls | null
   readonly #readNowMode: ReadNowMode
-  readonly #pooledReadMinBytes: number
   #misses = 0
   #readsToSkip = 0
   readonly #freeTransfers: PooledTransfer[] = []
@@ -122,7 +112,6 @@ export class DiskFile implements Volume {
     this.#fd = opened.fd
     this.#calls = opened.calls
     this.#readNowMode = opened.mode
-    this.#pooledReadMinBytes = opened.pooledReadMinBytes
   }
 
   /**
@@ -146,15 +135,7 @@ export class DiskFile implements Volume {
       const usableBytes = sizeBytes - (sizeBytes % BLOCK_SIZE_BYTES)
       if (usableBytes === 0) throw new Error(`its size is ${sizeBytes} bytes`)
       const mode = readNowMode(filePath, fd, device, calls)
-      const { pooledReadMinBytes = POOLED_READ_MIN_BYTES } = options
-      return new DiskFile({
-        name: filePath,
-        fd,
-        sizeBytes: usableBytes,
-        calls,
-        mode,
-        pooledReadMinBytes,
-      })
+      return new DiskFile({ name: filePath, fd, sizeBytes: usableBytes, calls, mode })
     } catch (error) {
       if (fd !== undefined) fs.closeSync(fd)
       throw new VolumeError('open', filePath, 0, error)
@@ -163,8 +144,7 @@ export class DiskFile implements Volume {
 
   readNow(offset: number, into: Buffer, position: number, length: number): boolean {
     assertRange(this, offset, length)
-    if (length >= this.#pooledReadMinBytes || this.#calls === null || this.#closed !== null)
-      return false
+    if (this.#calls === null || this.#closed !== null) return false
     if (this.#readNowMode === 'memory') {
       return this.#calls.pread(this.#fd, into, position, length, offset) === length
     }

@@ -3,10 +3,10 @@
  * client in alternation: A B A B. What counts is the ratio of each pair of neighbours; single figures
  * of one machine move by a third from run to run.
  *
- *     npm run bench -- [--quick] [--only NAME]… [--rounds N] [--seconds S] [--dir DIR] [--json]
+ *     npm run bench -- [--quick] [--only NAME]… [--rounds N] [--seconds S] [--dir DIR] [--disks N] [--json] [--check]
  */
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
@@ -14,18 +14,22 @@ import { runOk } from '../lib/command.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 import { startTgtd } from '../lib/tgtd.ts'
 import { fill, measure, type Run, type Server, spread } from './measurement.ts'
-import { formatRow, heading, type Result } from './report.ts'
+import { formatRow, heading, isMet, type Result } from './report.ts'
 import { type Workload, workloads } from './workload.ts'
 
 const lunBytes = 2 ** 30
-const stripeDisks = 4
+const TMPFS_TYPE = 0x01021994
 
 interface Options {
   readonly chosen: readonly Workload[]
   readonly rounds: number
   readonly seconds: number
   readonly directory: string
+  /** Disk files that platterd stripes its LUN over. */
+  readonly disks: number
   readonly json: boolean
+  /** A ratio below what is wanted makes the exit status 1. */
+  readonly check: boolean
 }
 
 function parseOptions(parameters: string[]): Options {
@@ -37,11 +41,17 @@ function parseOptions(parameters: string[]): Options {
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       dir: { type: 'string', default: tmpdir() },
+      disks: { type: 'string', default: '4' },
       json: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
     },
   })
+  const inMemory = statfsSync(values.dir).type === TMPFS_TYPE
   const chosen = workloads.filter(
-    ({ name }) => values.only.length === 0 || values.only.some((part) => name.includes(part)),
+    ({ name, coldCache }) =>
+      (values.only.length === 0 || values.only.some((part) => name.includes(part))) &&
+      // What lies in memory has no cold cache.
+      !(coldCache && inMemory),
   )
   if (chosen.length === 0) {
     throw new Error(`no such workload; there are ${workloads.map(({ name }) => name).join(', ')}`)
@@ -51,7 +61,9 @@ function parseOptions(parameters: string[]): Options {
     rounds: Number(values.rounds ?? (values.quick ? 3 : 5)),
     seconds: Number(values.seconds ?? (values.quick ? 1 : 2.5)),
     directory: values.dir,
+    disks: Number(values.disks),
     json: values.json,
+    check: values.check,
   }
 }
 
@@ -71,22 +83,22 @@ async function startTgt(directory: string): Promise<Server> {
   return { name: 'tgtd', pid: tgtd.pid, url: tgtd.url(0), files: [file] }
 }
 
-async function startPlatter(directory: string): Promise<Server> {
+async function startPlatter(directory: string, disks: number): Promise<Server> {
   const state = join(directory, 'state')
   mkdirSync(state)
   const target = await TargetProcess.start(state)
   const { lun } = await target.createPartition({
     directory,
-    disks: stripeDisks,
+    disks,
     // Room for the labels as well.
-    diskSize: `${lunBytes / stripeDisks / 2 ** 20 + 16}M`,
+    diskSize: `${Math.ceil(lunBytes / disks / 2 ** 20) + 16}M`,
     chunk: '64K',
     array: 'bench',
     partition: 'lun',
     size: '1G',
   })
   if (lun === null) throw new Error('the partition has no LUN')
-  const files = Array.from({ length: stripeDisks }, (_, index) => join(directory, `disk-${index}`))
+  const files = Array.from({ length: disks }, (_, index) => join(directory, `disk-${index}`))
   return { name: 'platterd', pid: target.pid, url: await target.url(lun), files }
 }
 
@@ -133,8 +145,10 @@ async function main(parameters: string[]): Promise<void> {
   }
   const directory = temporaryDirectory(options.directory)
   const load = await compileLoad(directory)
-  const servers = [await startTgt(directory), await startPlatter(directory)] as const
-  say(`two LUNs of 1 GiB under ${options.directory}; filling them`)
+  const servers = [await startTgt(directory), await startPlatter(directory, options.disks)] as const
+  const memoryGiB = Math.round(totalmem() / 2 ** 30)
+  say(`${availableParallelism()} processors, ${memoryGiB} GiB, Node ${process.version}`)
+  say(`two LUNs of 1 GiB under ${options.directory}: one file, and ${options.disks} striped files`)
   for (const server of servers) await fill(load, server)
   say(`${options.rounds} rounds of ${options.seconds} s each, tgtd and platterd in turn`)
   say(heading)
@@ -145,6 +159,9 @@ async function main(parameters: string[]): Promise<void> {
     say(formatRow(result))
   }
   if (options.json) console.log(JSON.stringify(results, null, 2))
+  const below = results.filter((result) => !isMet(result)).map(({ workload }) => workload.name)
+  say(below.length === 0 ? 'every ratio is as wanted' : `below: ${below.join(', ')}`)
+  if (options.check && below.length > 0) process.exitCode = 1
 }
 
 try {

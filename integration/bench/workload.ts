@@ -8,7 +8,7 @@ export interface Workload {
   /** Both servers' files are dropped from the page cache before each run. */
   readonly coldCache: boolean
   /** The least ratio of operations per second, to tgtd, that is wanted. */
-  readonly bar: number
+  readonly wanted: number
 }
 
 const KiB = 1024
@@ -20,7 +20,7 @@ export const workloads: readonly Workload[] = [
     mode: 'randread',
     blockBytes: 4 * KiB,
     queueDepth: 32,
-    bar: 3.5,
+    wanted: 3.5,
     ...warm,
   },
   {
@@ -28,7 +28,7 @@ export const workloads: readonly Workload[] = [
     mode: 'randwrite',
     blockBytes: 4 * KiB,
     queueDepth: 32,
-    bar: 2.8,
+    wanted: 2.8,
     ...warm,
   },
   {
@@ -36,7 +36,7 @@ export const workloads: readonly Workload[] = [
     mode: 'randread',
     blockBytes: 4 * KiB,
     queueDepth: 1,
-    bar: 1.1,
+    wanted: 1.1,
     ...warm,
   },
   {
@@ -44,7 +44,7 @@ export const workloads: readonly Workload[] = [
     mode: 'randwrite',
     blockBytes: 4 * KiB,
     queueDepth: 1,
-    bar: 1.1,
+    wanted: 1.1,
     ...warm,
   },
   {
@@ -52,7 +52,7 @@ export const workloads: readonly Workload[] = [
     mode: 'seqread',
     blockBytes: 128 * KiB,
     queueDepth: 16,
-    bar: 1.1,
+    wanted: 1.1,
     ...warm,
   },
   {
@@ -60,7 +60,7 @@ export const workloads: readonly Workload[] = [
     mode: 'seqwrite',
     blockBytes: 128 * KiB,
     queueDepth: 16,
-    bar: 1.5,
+    wanted: 1.5,
     ...warm,
   },
   {
@@ -68,7 +68,7 @@ export const workloads: readonly Workload[] = [
     mode: 'seqread',
     blockBytes: 256 * KiB,
     queueDepth: 16,
-    bar: 1.6,
+    wanted: 1.6,
     ...warm,
   },
   {
@@ -76,7 +76,7 @@ export const workloads: readonly Workload[] = [
     mode: 'seqwrite',
     blockBytes: 256 * KiB,
     queueDepth: 16,
-    bar: 2,
+    wanted: 2,
     ...warm,
   },
   {
@@ -85,6 +85,6 @@ export const workloads: readonly Workload[] = [
     blockBytes: 4 * KiB,
     queueDepth: 32,
     coldCache: true,
-    bar: 0.95,
+    wanted: 0.95,
   },
 ]

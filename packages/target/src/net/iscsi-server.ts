@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Log } from '../log.ts'
 import { TargetConnection } from '../session/connection.ts'
 import type { TargetNode } from '../session/target-node.ts'
+import { BusyPoll } from './busy-poll.ts'
 import { SlabPool } from './slab-pool.ts'
 import { SocketConnection } from './socket-connection.ts'
 
@@ -30,6 +31,7 @@ export class IscsiServer {
   readonly #servers: Server[] = []
   readonly #connections = new Set<SocketConnection>()
   readonly #pool = new SlabPool(POOL_KEPT_BYTES)
+  readonly #busyPoll = new BusyPoll({ nowMs: () => performance.now(), schedule: setImmediate })
   readonly #tick: NodeJS.Timeout
 
   constructor(options: IscsiServerOptions) {
@@ -76,6 +78,7 @@ export class IscsiServer {
     const connection = new SocketConnection({
       accepted,
       pool: this.#pool,
+      busyPoll: this.#busyPoll,
       log: this.#log,
       connect: (sink, addresses) =>
         new TargetConnection({ sink, node: this.#node, addresses, nowMs: performance.now() }),

@@ -8,6 +8,7 @@ import type { TargetConnection } from '../session/connection.ts'
 import type { CloseReason, ConnectionSink } from '../session/connection-sink.ts'
 import type { ConnectionAddresses } from '../session/target-node.ts'
 import { receiveInto } from './accept.ts'
+import type { BusyPoll } from './busy-poll.ts'
 import type { SlabPool } from './slab-pool.ts'
 
 const RECEIVE_BYTES = 256 * 1024
@@ -19,6 +20,8 @@ const PDU_MAX_BYTES = 256 * 1024 + 1024
 const COPY_MAX_BYTES = 16 * 1024
 /** Data of reads that a disk has yet to deliver, in bytes. */
 const LATER_MAX_BYTES = 32 * 1024 * 1024
+/** What a few small commands move. */
+const SMALL_BYTES = 64 * 1024
 const BACKLOG_LIMIT_BYTES = 4 * 1024 * 1024
 /** How long a closed connection may take to send what is queued, in ms. */
 const LINGER_MS = 5000
@@ -28,6 +31,7 @@ const NO_SLAB = Buffer.alloc(0)
 export interface SocketConnectionOptions {
   accepted: Socket
   pool: SlabPool
+  busyPoll: BusyPoll
   log: Log
   /** Makes the session side, once this sink exists. */
   connect(sink: ConnectionSink, addresses: ConnectionAddresses): TargetConnection
@@ -38,6 +42,7 @@ export interface SocketConnectionOptions {
 export class SocketConnection implements ConnectionSink {
   readonly #socket: Socket
   readonly #pool: SlabPool
+  readonly #busyPoll: BusyPoll
   readonly #log: Log
   readonly #closed: () => void
   readonly connection: TargetConnection
@@ -49,6 +54,8 @@ export class SocketConnection implements ConnectionSink {
   #used = 0
   #writing = 0
   #laterBytes = 0
+  /** Bytes that came and went since no command was in progress. */
+  #moved = 0
   #inBatch = false
   #flushScheduled = false
   #closing = false
@@ -58,6 +65,7 @@ export class SocketConnection implements ConnectionSink {
   constructor(options: SocketConnectionOptions) {
     const { accepted } = options
     this.#pool = options.pool
+    this.#busyPoll = options.busyPoll
     this.#log = options.log
     this.#closed = options.closed
     this.remoteAddress = `${accepted.remoteAddress}:${accepted.remotePort}`
@@ -94,9 +102,17 @@ export class SocketConnection implements ConnectionSink {
     }
     this.#inBatch = false
     this.#flush()
+    this.#moved += consumed
+    if (this.connection.idle) this.#waitAwake()
     if (this.#closing || start + consumed === end) return !this.connection.paused || this.#closing
     this.#rest = { buffer, start: start + consumed, end }
     return false
+  }
+
+  /** Small commands are waited for awake; larger ones leave the processor to whoever copies them. */
+  #waitAwake(): void {
+    if (this.#moved <= SMALL_BYTES) this.#busyPoll.inputTaken()
+    this.#moved = 0
   }
 
   /** As in ConnectionSink. Never from within the call that resumes: it may be deep in a completion. */
@@ -167,6 +183,7 @@ export class SocketConnection implements ConnectionSink {
       return
     }
     this.#writing += length
+    this.#moved += length
     let taken = false
     this.#socket.write(slab.subarray(0, length), () => {
       if (taken) return

@@ -77,6 +77,11 @@ export class TargetConnection implements FramerHandler {
     return this.#fullFeature?.session
   }
 
+  /** No command of its session is in progress. */
+  get idle(): boolean {
+    return this.#fullFeature?.session.tasks.size === 0
+  }
+
   /** No more PDUs are taken in until this is false again. */
   get paused(): boolean {
     return this.#framer.paused

@@ -148,6 +148,19 @@ static void report(struct load *load, double seconds) {
 		load->latency_us[samples / 2], load->latency_us[samples * 99 / 100]);
 }
 
+/*
+ * libiscsi sends header and data of each command apart. Corked, all commands that are due leave in as few
+ * segments as they fit in: otherwise sending alone keeps a processor busy below 80,000 writes a second.
+ */
+static void service(struct load *load, int socket, int events) {
+	bool sending = events & POLLOUT;
+	int cork = 1;
+	if (sending) setsockopt(socket, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+	if (iscsi_service(load->iscsi, events) != 0) fail(load, "connection lost");
+	cork = 0;
+	if (sending) setsockopt(socket, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+}
+
 static void run(struct load *load, unsigned queue_depth) {
 	static struct slot slots[QUEUE_DEPTH_MAX];
 	for (unsigned i = 0; i < queue_depth && !is_over(load); i++) {
@@ -165,7 +178,7 @@ static void run(struct load *load, unsigned queue_depth) {
 			.events = (short)iscsi_which_events(load->iscsi),
 		};
 		if (poll(&descriptor, 1, 10000) == 0) fail(load, "no answer for 10 s");
-		if (iscsi_service(load->iscsi, descriptor.revents) != 0) fail(load, "connection lost");
+		service(load, descriptor.fd, descriptor.revents);
 	}
 }
 

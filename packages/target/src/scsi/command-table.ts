@@ -2,6 +2,8 @@
 import type { Command } from './command.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
+import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts'
+import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts'
 import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
@@ -27,6 +29,8 @@ const others: readonly Command[] = [
   ...verifyCommands,
   startStopUnitCommand,
   preventAllowCommand,
+  ...persistentReserveInCommands,
+  ...persistentReserveOutCommands,
 ]
 
 export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]

@@ -3,6 +3,7 @@ import type { Sense } from '@platter/protocol/scsi'
 import { encodeFixedSense, Status } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { ScsiNexus } from './nexus.ts'
+import type { Access } from './reservations.ts'
 import type { ScsiTask, TaskStep } from './scsi-task.ts'
 
 /** Carries a command out, or starts to. It reads the CDB in place and keeps nothing of its own. */
@@ -20,6 +21,8 @@ export interface Command {
    * is CONTROL.
    */
   readonly usage: Uint8Array
+  /** What it needs of the unit, and so which reservations of others forbid it; it may depend on the CDB. */
+  readonly access: Access | ((cdb: Buffer, position: number) => Access)
   readonly execute: CommandHandler
   /** For the commands that are answered where no logical unit is. */
   readonly executeWithoutUnit?: (task: ScsiTask, nexus: ScsiNexus) => void

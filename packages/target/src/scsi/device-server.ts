@@ -10,13 +10,20 @@ import {
   LUN_MAX,
   logicalUnitNotSupported,
   resetUnitAttention,
+  Status,
 } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
 import { findCommand } from './command-table.ts'
 import type { LogicalUnit } from './logical-unit.ts'
 import { ScsiNexus, type UnitsByLun } from './nexus.ts'
-import type { Nexus, ScsiTask, TaskExecutor, TaskManagementOutcome } from './scsi-task.ts'
+import type {
+  Nexus,
+  NexusTransport,
+  ScsiTask,
+  TaskExecutor,
+  TaskManagementOutcome,
+} from './scsi-task.ts'
 
 /**
  * Which units an initiator port sees; asked once for each nexus. The map is kept and may change
@@ -68,8 +75,10 @@ export class DeviceServer implements TaskExecutor {
     for (const nexus of this.#nexuses) nexus.raise(unit, capacityChangedUnitAttention)
   }
 
-  openNexus(initiatorPort: string): Nexus {
-    const nexus = new ScsiNexus(initiatorPort, this.#lunMap(initiatorPort))
+  /** Without a `transport` nothing of the nexus can be aborted by another. */
+  openNexus(initiatorPort: string, transport?: NexusTransport): Nexus {
+    const units = this.#lunMap(initiatorPort)
+    const nexus = new ScsiNexus(initiatorPort, units, this.#nexuses, transport)
     this.#nexuses.add(nexus)
     return nexus
   }
@@ -96,7 +105,9 @@ export class DeviceServer implements TaskExecutor {
     }
     if (command === undefined) fail(task, invalidOpcode)
     else if (hasNaca(task, command)) failNaca(task, command)
-    else command.execute(task, unit, nexus)
+    else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
+      task.finish(Status.ReservationConflict)
+    } else command.execute(task, unit, nexus)
   }
 
   aborted(task: ScsiTask): void {
@@ -133,6 +144,13 @@ function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus:
   if (command?.executeWithoutUnit === undefined) fail(task, logicalUnitNotSupported)
   else if (hasNaca(task, command)) failNaca(task, command)
   else command.executeWithoutUnit(task, nexus)
+}
+
+/** Whether a reservation of another nexus stands in the command's way. */
+function isForbidden(task: ScsiTask, command: Command, unit: LogicalUnit): boolean {
+  const { access } = command
+  const needed = typeof access === 'string' ? access : access(task.cdb, task.cdbPosition)
+  return !unit.reservations.allows(task.nexus, needed)
 }
 
 /** NACA asks for auto contingent allegiance, which is not supported (SAM-5 section 5.2). */

@@ -1,6 +1,7 @@
-/** One logical unit: a Volume with an identity and limits. It holds no state of any nexus. */
+/** One logical unit: a Volume with an identity, limits, and what is reserved of it. */
 import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
+import { Reservations } from './reservations.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
 const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
@@ -36,6 +37,7 @@ export class LogicalUnit {
   readonly transferBlocksMax: number
   readonly rotationRate: number
   readonly writeProtected: boolean
+  readonly reservations = new Reservations()
   #capacityBlocks = 0
 
   /** Throws a RangeError when the volume cannot hold blocks of that size, or the UUID is none. */

@@ -157,6 +157,7 @@ export const inquiryCommand: Command = {
   name: 'INQUIRY',
   opcode: Opcode.Inquiry,
   usage: Uint8Array.of(Opcode.Inquiry, 0x01, 0xff, 0xff, 0xff, CONTROL_USAGE),
+  access: 'nothing',
   execute: inquiry,
   executeWithoutUnit: inquiryWithoutUnit,
   passesUnitAttention: true,

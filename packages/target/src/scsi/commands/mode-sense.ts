@@ -88,12 +88,14 @@ export const modeSenseCommands: readonly Command[] = [
     name: 'MODE SENSE(6)',
     opcode: Opcode.ModeSense6,
     usage: Uint8Array.of(Opcode.ModeSense6, 0x08, 0xff, 0xff, 0xff, CONTROL_USAGE),
+    access: 'change',
     execute: modeSense,
   },
   {
     name: 'MODE SENSE(10)',
     opcode: Opcode.ModeSense10,
     usage: Uint8Array.of(Opcode.ModeSense10, 0x18, 255, 255, 0, 0, 0, 255, 255, CONTROL_USAGE),
+    access: 'change',
     execute: modeSense,
   },
 ]

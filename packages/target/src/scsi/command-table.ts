@@ -10,6 +10,7 @@ import { readCapacityCommands } from './commands/read-capacity.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
+import { reserveReleaseCommands } from './commands/reserve-release.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
@@ -31,6 +32,7 @@ const others: readonly Command[] = [
   preventAllowCommand,
   ...persistentReserveInCommands,
   ...persistentReserveOutCommands,
+  ...reserveReleaseCommands,
 ]
 
 export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]

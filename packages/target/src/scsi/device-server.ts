@@ -85,6 +85,7 @@ export class DeviceServer implements TaskExecutor {
 
   closeNexus(nexus: Nexus): void {
     this.#nexuses.delete(nexus as ScsiNexus)
+    for (const unit of (nexus as ScsiNexus).units.values()) unit.reservations.endReserve(nexus)
   }
 
   execute(task: ScsiTask): void {
@@ -125,6 +126,7 @@ export class DeviceServer implements TaskExecutor {
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'
+    unit.reservations.endReserve()
     for (const other of this.#nexuses) {
       if (other !== nexus) other.raise(unit, resetUnitAttention)
     }
@@ -133,8 +135,10 @@ export class DeviceServer implements TaskExecutor {
 
   resetTarget(nexus: Nexus): TaskManagementOutcome {
     for (const other of this.#nexuses) {
-      if (other === nexus) continue
-      for (const unit of other.units.values()) other.raise(unit, resetUnitAttention)
+      for (const unit of other.units.values()) {
+        unit.reservations.endReserve()
+        if (other !== nexus) other.raise(unit, resetUnitAttention)
+      }
     }
     return 'complete'
   }

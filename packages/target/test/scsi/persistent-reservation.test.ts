@@ -73,7 +73,8 @@ t.test('what passes any reservation is not refused to anybody', async (t) => {
   const [a, , c] = await registered()
   await a.out('Reserve', { key: 1n, type: ReservationType.ExclusiveAccess })
   const passing = commands
-    .filter(({ access }) => access === 'nothing')
+    // RESERVE and RELEASE judge for themselves, see reserve-release.test.ts.
+    .filter(({ access, name }) => access === 'nothing' && !/^(RESERVE|RELEASE)/.test(name))
     .map(({ usage, serviceAction }) => [usage[0] as number, serviceAction ?? 0])
   for (const [opcode = 0, serviceAction = 0] of passing) {
     const cdb = Buffer.alloc(16)

@@ -48,7 +48,11 @@ export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 export const ServiceActionIn = { ReadCapacity16: 0x10, GetLbaStatus: 0x12 } as const
 
 /** Service actions of MAINTENANCE IN. */
-export const MaintenanceIn = { ReportSupportedOperationCodes: 0x0c } as const
+export const MaintenanceIn = {
+  ReportTargetPortGroups: 0x0a,
+  ReportSupportedOperationCodes: 0x0c,
+  ReportSupportedTaskManagementFunctions: 0x0d,
+} as const
 
 /**
  * CDB length in bytes, from the group code in bits 7-5 of the operation code (SPC-4 section

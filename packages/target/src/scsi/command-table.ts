@@ -8,7 +8,9 @@ import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
+import { reportSupportedFunctionsCommand } from './commands/report-supported-functions.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
+import { reportTargetPortGroupsCommand } from './commands/report-target-port-groups.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
 import { reserveReleaseCommands } from './commands/reserve-release.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
@@ -33,6 +35,8 @@ const others: readonly Command[] = [
   ...persistentReserveInCommands,
   ...persistentReserveOutCommands,
   ...reserveReleaseCommands,
+  reportSupportedFunctionsCommand,
+  reportTargetPortGroupsCommand,
 ]
 
 export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]

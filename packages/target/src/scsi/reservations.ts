@@ -14,6 +14,7 @@ import {
   type Sense,
 } from '@platter/protocol/scsi'
 import type { Nexus } from './scsi-task.ts'
+import { RELATIVE_TARGET_PORT } from './target-port.ts'
 
 /**
  * What a command needs of the unit, for the tables of conflicts (SPC-4 table 66, SBC-3 table 13).
@@ -37,8 +38,6 @@ interface Registration {
   readonly allTargetPorts: boolean
 }
 
-/** One target has one port: every connection of it is an equal way to the units. */
-export const RELATIVE_TARGET_PORT = 1
 /** Initiator ports that may be registered at once with one unit. */
 const REGISTRATIONS_MAX = 256
 

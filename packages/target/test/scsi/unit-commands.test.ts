@@ -15,12 +15,16 @@ import {
   decodeSense,
   decodeStandardInquiry,
   decodeSupportedPages,
+  decodeTargetPortGroups,
+  decodeTaskFunctions,
   decodeUnitSerialNumber,
   encodeInquiryCdb,
   encodeModeSenseCdb,
   encodeReadCapacity16Cdb,
+  encodeReportFunctionsCdb,
   encodeReportOpcodesCdb,
   encodeRequestSenseCdb,
+  encodeTargetPortGroupsCdb,
   findModePage,
   ModePage,
   Opcode,
@@ -62,6 +66,7 @@ t.test(
     t.match(decodeStandardInquiry(data), {
       peripheral: 0,
       version: 6,
+      implicitAsymmetricAccess: true,
       commandQueuing: true,
       vendor: 'PLATTER',
       product: 'PARTITION',
@@ -109,6 +114,7 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
       [0, Buffer.from('3a110123456789ab', 'hex').toString('latin1')],
       [0, `PLATTER ${UUID}`],
       [0, 'films'],
+      [1, '\0\0\0\x01'],
       [1, '\0\0\0\x01'],
     ],
   )
@@ -257,7 +263,7 @@ t.test('the opcode report on one command suits every option', async (t) => {
     t.equal(usage.length, cdbLength)
     t.equal(usage[0], opcode)
     t.equal(usage[cdbLength - 1], 0x04, 'NACA is looked at')
-    if (withAction) t.equal(usage[1], serviceAction)
+    if (withAction) t.equal((usage[1] as number) & 0x1f, serviceAction)
     const right = await ask(withAction ? ReportingOptions.ServiceAction : ReportingOptions.Opcode)
     t.same(right.data, either.data)
     const wrong = await ask(withAction ? ReportingOptions.Opcode : ReportingOptions.ServiceAction)
@@ -304,4 +310,31 @@ t.test('REQUEST SENSE answers in the format asked for', async (t) => {
     t.equal(data[0], descriptorFormat ? 0x72 : 0x70)
     t.match(decodeSense(data), { senseKey: 0, additionalSenseCode: 0 })
   }
+})
+
+t.test('the task management functions that work are told, in both forms', async (t) => {
+  const execute = await serve(makeUnit())
+  for (const extended of [false, true]) {
+    const cdb = cdbOf((bytes, at) =>
+      encodeReportFunctionsCdb(bytes, at, { extended, allocationLength: 64 }),
+    )
+    const data = (await execute(cdb)).data as Buffer
+    t.equal(data.length, extended ? 16 : 4)
+    t.equal(decodeTaskFunctions(data), 0xda)
+  }
+})
+
+t.test('the one target port is in one group, active and optimized', async (t) => {
+  const execute = await serve(makeUnit())
+  const ask = (format: number) =>
+    execute(
+      cdbOf((bytes, at) => encodeTargetPortGroupsCdb(bytes, at, { format, allocationLength: 64 })),
+    )
+  for (const format of [0, 1]) {
+    const data = (await ask(format)).data as Buffer
+    t.same(decodeTargetPortGroups(data, format === 1), [
+      { state: 0, supportedStates: 1, targetPortGroup: 1, ports: [1] },
+    ])
+  }
+  t.equal(verdict(await ask(2)), '05/24/00')
 })

@@ -24,8 +24,9 @@ import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiNexus } from '../nexus.ts'
-import { RELATIVE_TARGET_PORT, type ReservationChange } from '../reservations.ts'
+import type { ReservationChange } from '../reservations.ts'
 import type { ScsiTask } from '../scsi-task.ts'
+import { RELATIVE_TARGET_PORT } from '../target-port.ts'
 
 /** The longest list that is taken: REGISTER AND MOVE with the longest iSCSI TransportID. */
 const LIST_LENGTH_MAX = RESERVE_PARAMETERS_LENGTH + 248

@@ -1,6 +1,8 @@
 /** Every command the device server knows, and how to find one. */
+import { invalidFieldInCdb, invalidOpcode, type Sense } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
+import { modeSelectCommands } from './commands/mode-select.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
 import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts'
 import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts'
@@ -25,6 +27,7 @@ const others: readonly Command[] = [
   inquiryCommand,
   reportLunsCommand,
   ...readCapacityCommands,
+  ...modeSelectCommands,
   ...modeSenseCommands,
   ...readCommands,
   ...writeCommands,
@@ -46,13 +49,19 @@ const byOpcode: (Command | undefined)[] = new Array(256).fill(undefined)
 /** The others by operation code and service action. */
 const byServiceAction = new Map<number, Command>()
 
+/** Operation codes of which only some service actions may be supported. */
+const withServiceActions = new Set<number>()
+
 const SERVICE_ACTION_MASK = 0x1f
 const serviceActionKey = (opcode: number, serviceAction: number): number =>
   (opcode << 5) | serviceAction
 
 for (const command of commands) {
   if (command.serviceAction === undefined) byOpcode[command.opcode] = command
-  else byServiceAction.set(serviceActionKey(command.opcode, command.serviceAction), command)
+  else {
+    withServiceActions.add(command.opcode)
+    byServiceAction.set(serviceActionKey(command.opcode, command.serviceAction), command)
+  }
 }
 
 /** The command at `cdb[position]`; undefined if it is not supported. */
@@ -62,4 +71,9 @@ export function findCommand(cdb: Buffer, position: number): Command | undefined 
   if (command !== undefined) return command
   const serviceAction = cdb.readUInt8(position + 1) & SERVICE_ACTION_MASK
   return byServiceAction.get(serviceActionKey(opcode, serviceAction))
+}
+
+/** What is wrong with a CDB that `findCommand` finds nothing for: its operation code, or its service action. */
+export function unknownCommand(cdb: Buffer, position: number): Sense {
+  return withServiceActions.has(cdb.readUInt8(position)) ? invalidFieldInCdb(1, 4) : invalidOpcode
 }

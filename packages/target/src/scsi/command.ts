@@ -1,6 +1,6 @@
 /** What the command table holds for each command, and what every handler needs to end one. */
 import type { Sense } from '@platter/protocol/scsi'
-import { encodeFixedSense, Status } from '@platter/protocol/scsi'
+import { encodeDescriptorSense, encodeFixedSense, Status } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { ScsiNexus } from './nexus.ts'
 import type { Access } from './reservations.ts'
@@ -33,9 +33,10 @@ export interface Command {
 /** The bit of CONTROL that is looked at: NACA, which must be 0. */
 export const CONTROL_USAGE = 0x04
 
-/** Ends the command with CHECK CONDITION. Sense is in fixed format, as D_SENSE=0 in the control page says. */
+/** Ends the command with CHECK CONDITION, and sense in the format that D_SENSE of the unit says. */
 export function fail(task: ScsiTask, sense: Sense): void {
-  task.checkCondition(encodeFixedSense(sense))
+  const descriptorSense = (task.unit as LogicalUnit | null)?.descriptorSense === true
+  task.checkCondition(descriptorSense ? encodeDescriptorSense(sense) : encodeFixedSense(sense))
 }
 
 /** Ends the command with parameter data, cut to the allocation length. */

@@ -6,7 +6,6 @@ import {
   capacityChangedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
-  invalidOpcode,
   LUN_MAX,
   logicalUnitNotSupported,
   resetUnitAttention,
@@ -14,7 +13,7 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
-import { findCommand } from './command-table.ts'
+import { findCommand, unknownCommand } from './command-table.ts'
 import type { LogicalUnit } from './logical-unit.ts'
 import { ScsiNexus, type UnitsByLun } from './nexus.ts'
 import type {
@@ -104,7 +103,7 @@ export class DeviceServer implements TaskExecutor {
         return
       }
     }
-    if (command === undefined) fail(task, invalidOpcode)
+    if (command === undefined) fail(task, unknownCommand(task.cdb, task.cdbPosition))
     else if (hasNaca(task, command)) failNaca(task, command)
     else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
       task.finish(Status.ReservationConflict)
@@ -126,7 +125,7 @@ export class DeviceServer implements TaskExecutor {
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'
-    unit.reservations.endReserve()
+    unit.reset()
     for (const other of this.#nexuses) {
       if (other !== nexus) other.raise(unit, resetUnitAttention)
     }
@@ -136,7 +135,7 @@ export class DeviceServer implements TaskExecutor {
   resetTarget(nexus: Nexus): TaskManagementOutcome {
     for (const other of this.#nexuses) {
       for (const unit of other.units.values()) {
-        unit.reservations.endReserve()
+        unit.reset()
         if (other !== nexus) other.raise(unit, resetUnitAttention)
       }
     }

@@ -6,7 +6,7 @@
 
 /** The families that have to be accounted for. */
 export const wantedSuites =
-  /^(Read|Write|TestUnitReady|Inquiry|Mandatory|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
+  /^(Read|Write|TestUnitReady|Inquiry|Mandatory|Reserve6|Prin|Prout|ModeSense6|ReportSupportedOpcodes|StartStopUnit|PreventAllow|NoMedia|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
 
 const pass = 'pass'
 
@@ -22,6 +22,80 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
   },
   Mandatory: {
     MandatorySBC: pass,
+  },
+  ModeSense6: {
+    AllPages: pass,
+    Control: pass,
+    'Control-D_SENSE': pass,
+    'Control-SWP': pass,
+    Residuals: pass,
+  },
+  NoMedia: {
+    NoMediaSBC: pass,
+  },
+  PreventAllow: {
+    Simple: 'skip: Logical unit is not removable. Skipping test.',
+    Eject: 'skip: Logical unit is not removable. Skipping test.',
+    ITNexusLoss: 'skip: Logical unit is not removable. Skipping test.',
+    Logout: 'skip: Logical unit is not removable. Skipping test.',
+    WarmReset: 'skip: Logical unit is not removable. Skipping test.',
+    ColdReset: 'skip: Logical unit is not removable. Skipping test.',
+    LUNReset: 'skip: Logical unit is not removable. Skipping test.',
+    '2ITNexuses': 'skip: Logical unit is not removable. Skipping test.',
+  },
+  PrinReadKeys: {
+    Simple: pass,
+    Truncate: pass,
+  },
+  PrinServiceactionRange: {
+    Range: pass,
+  },
+  PrinReportCapabilities: {
+    Simple: pass,
+  },
+  ProutRegister: {
+    Simple: pass,
+  },
+  ProutReserve: {
+    Simple: pass,
+    AccessEA: pass,
+    AccessWE: pass,
+    AccessEARO: pass,
+    AccessWERO: pass,
+    AccessEAAR: pass,
+    AccessWEAR: pass,
+    OwnershipEA: pass,
+    OwnershipWE: pass,
+    OwnershipEARO: pass,
+    OwnershipWERO: pass,
+    OwnershipEAAR: pass,
+    OwnershipWEAR: pass,
+  },
+  ProutClear: {
+    Simple: pass,
+  },
+  ProutPreempt: {
+    RemoveRegistration: pass,
+  },
+  ReportSupportedOpcodes: {
+    Simple: pass,
+    OneCommand: pass,
+    RCTD: pass,
+    SERVACTV: pass,
+  },
+  Reserve6: {
+    Simple: pass,
+    '2Initiators': pass,
+    Logout: pass,
+    ITNexusLoss: pass,
+    TargetColdReset: pass,
+    TargetWarmReset: pass,
+    LUNReset: pass,
+  },
+  StartStopUnit: {
+    Simple: 'skip: Media is not removable.',
+    PwrCnd: pass,
+    NoLoej: pass,
   },
   Read6: {
     Simple: pass,

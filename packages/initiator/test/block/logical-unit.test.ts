@@ -178,7 +178,13 @@ function inquiry(unit: Unit, task: ScsiTask): void {
   const { vitalProductData, pageCode } = decodeInquiryCdb(task.cdb, 0)
   if (!vitalProductData) {
     const { peripheral, vendor } = unit
-    const rest = { version: 6, commandQueuing: true, product: 'P', revision: '1' }
+    const rest = {
+      version: 6,
+      implicitAsymmetricAccess: false,
+      commandQueuing: true,
+      product: 'P',
+      revision: '1',
+    }
     endGood(task, encodeStandardInquiry({ peripheral, vendor, versionDescriptors: [], ...rest }))
     return
   }

@@ -164,7 +164,8 @@ function decodeBody(
   }
 }
 
-function decodeBlockDescriptor(data: Buffer, at: number, long: boolean): BlockDescriptor {
+/** The short or long block descriptor at `data[at]`, which must hold all of it. */
+export function decodeBlockDescriptor(data: Buffer, at: number, long: boolean): BlockDescriptor {
   if (!long) {
     return { blockCount: data.readUInt32BE(at), blockSizeBytes: data.readUIntBE(at + 5, 3) }
   }

@@ -8,6 +8,8 @@ export const Opcode = {
   Write6: 0x0a,
   Inquiry: 0x12,
   ModeSelect6: 0x15,
+  Reserve6: 0x16,
+  Release6: 0x17,
   ModeSense6: 0x1a,
   StartStopUnit: 0x1b,
   PreventAllowMediumRemoval: 0x1e,
@@ -20,6 +22,8 @@ export const Opcode = {
   WriteSame10: 0x41,
   Unmap: 0x42,
   ModeSelect10: 0x55,
+  Reserve10: 0x56,
+  Release10: 0x57,
   ModeSense10: 0x5a,
   PersistentReserveIn: 0x5e,
   PersistentReserveOut: 0x5f,
@@ -44,7 +48,11 @@ export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 export const ServiceActionIn = { ReadCapacity16: 0x10, GetLbaStatus: 0x12 } as const
 
 /** Service actions of MAINTENANCE IN. */
-export const MaintenanceIn = { ReportSupportedOperationCodes: 0x0c } as const
+export const MaintenanceIn = {
+  ReportTargetPortGroups: 0x0a,
+  ReportSupportedOperationCodes: 0x0c,
+  ReportSupportedTaskManagementFunctions: 0x0d,
+} as const
 
 /**
  * CDB length in bytes, from the group code in bits 7-5 of the operation code (SPC-4 section

@@ -50,6 +50,9 @@ export const noSense = senseOf(SenseKey.NoSense, 0x0000)
 export const invalidOpcode = senseOf(SenseKey.IllegalRequest, 0x2000)
 export const lbaOutOfRange = senseOf(SenseKey.IllegalRequest, 0x2100)
 export const logicalUnitNotSupported = senseOf(SenseKey.IllegalRequest, 0x2500)
+export const parameterListLengthError = senseOf(SenseKey.IllegalRequest, 0x1a00)
+export const invalidReleaseOfReservation = senseOf(SenseKey.IllegalRequest, 0x2604)
+export const insufficientRegistrationResources = senseOf(SenseKey.IllegalRequest, 0x5504)
 export const savingParametersNotSupported = senseOf(SenseKey.IllegalRequest, 0x3900)
 export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
@@ -58,6 +61,11 @@ export const internalTargetFailure = senseOf(SenseKey.HardwareError, 0x4400)
 export const dataPhaseError = senseOf(SenseKey.AbortedCommand, 0x4b00)
 export const powerOnUnitAttention = senseOf(SenseKey.UnitAttention, 0x2900)
 export const resetUnitAttention = senseOf(SenseKey.UnitAttention, 0x2903)
+export const modeParametersChangedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a01)
+export const reservationsPreemptedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a03)
+export const reservationsReleasedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a04)
+export const registrationsPreemptedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a05)
+export const commandsClearedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2f00)
 export const capacityChangedUnitAttention = senseOf(SenseKey.UnitAttention, 0x2a09)
 export const lunsChangedUnitAttention = senseOf(SenseKey.UnitAttention, 0x3f0e)
 
@@ -67,6 +75,9 @@ export function invalidFieldInCdb(byte?: number, bit?: number): Sense {
   if (byte === undefined) return sense
   return { ...sense, cdbField: bit === undefined ? { byte } : { byte, bit } }
 }
+
+/** INVALID FIELD IN PARAMETER LIST. */
+export const invalidFieldInParameterList = senseOf(SenseKey.IllegalRequest, 0x2600)
 
 /** UNRECOVERED READ ERROR at `lba`. */
 export function unrecoveredReadError(lba: number): Sense {

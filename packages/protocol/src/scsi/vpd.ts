@@ -66,6 +66,7 @@ export const DesignatorType = {
   Eui64: 0x2,
   Naa: 0x3,
   RelativeTargetPort: 0x4,
+  TargetPortGroup: 0x5,
   ScsiNameString: 0x8,
 } as const
 

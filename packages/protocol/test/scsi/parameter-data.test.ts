@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import t from 'tap'
 import {
   decodeCapacity10,
@@ -26,6 +27,13 @@ import {
   LUN_LENGTH,
 } from '../../src/scsi/lun.ts'
 import {
+  decodeReportFunctionsCdb,
+  decodeTaskFunctions,
+  encodeReportFunctionsCdb,
+  encodeTaskFunctions,
+  TaskFunction,
+} from '../../src/scsi/report-functions.ts'
+import {
   decodeAllCommands,
   decodeOneCommand,
   decodeReportOpcodesCdb,
@@ -33,6 +41,12 @@ import {
   encodeOneCommand,
   encodeReportOpcodesCdb,
 } from '../../src/scsi/report-opcodes.ts'
+import {
+  decodeTargetPortGroups,
+  decodeTargetPortGroupsCdb,
+  encodeTargetPortGroups,
+  encodeTargetPortGroupsCdb,
+} from '../../src/scsi/target-port-groups.ts'
 
 t.test('every single-level LUN is read as it was written', async (t) => {
   const buffer = Buffer.alloc(12, 0xee)
@@ -97,6 +111,7 @@ t.test('standard INQUIRY data go there and back', async (t) => {
   const inquiry = {
     peripheral: Peripheral.DirectAccess,
     version: 6,
+    implicitAsymmetricAccess: true,
     commandQueuing: true,
     vendor: 'PLATTER',
     product: 'PARTITION',
@@ -157,4 +172,49 @@ t.test('REPORT SUPPORTED OPERATION CODES goes there and back', async (t) => {
   }
   t.throws(() => decodeAllCommands(Buffer.alloc(3)), RangeError)
   t.throws(() => decodeOneCommand(Buffer.alloc(3)), RangeError)
+})
+
+t.test('supported task management functions go there and back', async (t) => {
+  fc.assert(
+    fc.property(fc.nat(255), fc.boolean(), fc.nat(0xffffffff), (functions, extended, length) => {
+      const fields = { extended, allocationLength: length }
+      const cdb = Buffer.alloc(15)
+      encodeReportFunctionsCdb(cdb, 3, fields)
+      t.equal(cdb.toString('hex', 3, 5), 'a30d')
+      t.same(decodeReportFunctionsCdb(cdb, 3), fields)
+      const data = encodeTaskFunctions(functions, extended)
+      t.equal(decodeTaskFunctions(data), functions)
+      t.same([data.length, data[3]], extended ? [16, 12] : [4, 0])
+    }),
+  )
+  t.equal(TaskFunction.AbortTask | TaskFunction.TargetReset, 0x82)
+  t.throws(() => decodeTaskFunctions(Buffer.alloc(3)), RangeError)
+})
+
+t.test('target port groups go there and back', async (t) => {
+  const u16 = fc.nat(0xffff)
+  const group = fc.record({
+    state: fc.nat(15),
+    supportedStates: fc.nat(255),
+    targetPortGroup: u16,
+    ports: fc.array(u16, { maxLength: 4 }),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(group, { minLength: 1 }),
+      fc.boolean(),
+      fc.nat(0xffffffff),
+      (groups, extended, length) => {
+        const fields = { format: extended ? 1 : 0, allocationLength: length }
+        const cdb = Buffer.alloc(15)
+        encodeTargetPortGroupsCdb(cdb, 3, fields)
+        t.same(decodeTargetPortGroupsCdb(cdb, 3), fields)
+        const data = encodeTargetPortGroups(groups, extended)
+        t.same(decodeTargetPortGroups(data, extended), groups)
+        t.same(decodeTargetPortGroups(data.subarray(0, -1), extended), groups.slice(0, -1))
+      },
+    ),
+    { examples: [[[{ state: 0, supportedStates: 1, targetPortGroup: 1, ports: [1] }], true, 64]] },
+  )
+  t.throws(() => decodeTargetPortGroups(Buffer.alloc(3), false), RangeError)
 })

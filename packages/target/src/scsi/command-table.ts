@@ -1,13 +1,20 @@
 /** Every command the device server knows, and how to find one. */
+import { invalidFieldInCdb, invalidOpcode, type Sense } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
+import { modeSelectCommands } from './commands/mode-select.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
+import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts'
+import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts'
 import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
+import { reportSupportedFunctionsCommand } from './commands/report-supported-functions.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
+import { reportTargetPortGroupsCommand } from './commands/report-target-port-groups.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
+import { reserveReleaseCommands } from './commands/reserve-release.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
@@ -20,6 +27,7 @@ const others: readonly Command[] = [
   inquiryCommand,
   reportLunsCommand,
   ...readCapacityCommands,
+  ...modeSelectCommands,
   ...modeSenseCommands,
   ...readCommands,
   ...writeCommands,
@@ -27,6 +35,11 @@ const others: readonly Command[] = [
   ...verifyCommands,
   startStopUnitCommand,
   preventAllowCommand,
+  ...persistentReserveInCommands,
+  ...persistentReserveOutCommands,
+  ...reserveReleaseCommands,
+  reportSupportedFunctionsCommand,
+  reportTargetPortGroupsCommand,
 ]
 
 export const commands: readonly Command[] = [...others, reportSupportedOpcodesCommand(others)]
@@ -36,13 +49,19 @@ const byOpcode: (Command | undefined)[] = new Array(256).fill(undefined)
 /** The others by operation code and service action. */
 const byServiceAction = new Map<number, Command>()
 
+/** Operation codes of which only some service actions may be supported. */
+const withServiceActions = new Set<number>()
+
 const SERVICE_ACTION_MASK = 0x1f
 const serviceActionKey = (opcode: number, serviceAction: number): number =>
   (opcode << 5) | serviceAction
 
 for (const command of commands) {
   if (command.serviceAction === undefined) byOpcode[command.opcode] = command
-  else byServiceAction.set(serviceActionKey(command.opcode, command.serviceAction), command)
+  else {
+    withServiceActions.add(command.opcode)
+    byServiceAction.set(serviceActionKey(command.opcode, command.serviceAction), command)
+  }
 }
 
 /** The command at `cdb[position]`; undefined if it is not supported. */
@@ -52,4 +71,9 @@ export function findCommand(cdb: Buffer, position: number): Command | undefined 
   if (command !== undefined) return command
   const serviceAction = cdb.readUInt8(position + 1) & SERVICE_ACTION_MASK
   return byServiceAction.get(serviceActionKey(opcode, serviceAction))
+}
+
+/** What is wrong with a CDB that `findCommand` finds nothing for: its operation code, or its service action. */
+export function unknownCommand(cdb: Buffer, position: number): Sense {
+  return withServiceActions.has(cdb.readUInt8(position)) ? invalidFieldInCdb(1, 4) : invalidOpcode
 }

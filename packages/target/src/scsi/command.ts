@@ -1,8 +1,9 @@
 /** What the command table holds for each command, and what every handler needs to end one. */
 import type { Sense } from '@platter/protocol/scsi'
-import { encodeFixedSense, Status } from '@platter/protocol/scsi'
+import { encodeDescriptorSense, encodeFixedSense, Status } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { ScsiNexus } from './nexus.ts'
+import type { Access } from './reservations.ts'
 import type { ScsiTask, TaskStep } from './scsi-task.ts'
 
 /** Carries a command out, or starts to. It reads the CDB in place and keeps nothing of its own. */
@@ -20,6 +21,8 @@ export interface Command {
    * is CONTROL.
    */
   readonly usage: Uint8Array
+  /** What it needs of the unit, and so which reservations of others forbid it; it may depend on the CDB. */
+  readonly access: Access | ((cdb: Buffer, position: number) => Access)
   readonly execute: CommandHandler
   /** For the commands that are answered where no logical unit is. */
   readonly executeWithoutUnit?: (task: ScsiTask, nexus: ScsiNexus) => void
@@ -30,9 +33,10 @@ export interface Command {
 /** The bit of CONTROL that is looked at: NACA, which must be 0. */
 export const CONTROL_USAGE = 0x04
 
-/** Ends the command with CHECK CONDITION. Sense is in fixed format, as D_SENSE=0 in the control page says. */
+/** Ends the command with CHECK CONDITION, and sense in the format that D_SENSE of the unit says. */
 export function fail(task: ScsiTask, sense: Sense): void {
-  task.checkCondition(encodeFixedSense(sense))
+  const descriptorSense = (task.unit as LogicalUnit | null)?.descriptorSense === true
+  task.checkCondition(descriptorSense ? encodeDescriptorSense(sense) : encodeFixedSense(sense))
 }
 
 /** Ends the command with parameter data, cut to the allocation length. */

@@ -6,17 +6,23 @@ import {
   capacityChangedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
-  invalidOpcode,
   LUN_MAX,
   logicalUnitNotSupported,
   resetUnitAttention,
+  Status,
 } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
-import { findCommand } from './command-table.ts'
+import { findCommand, unknownCommand } from './command-table.ts'
 import type { LogicalUnit } from './logical-unit.ts'
 import { ScsiNexus, type UnitsByLun } from './nexus.ts'
-import type { Nexus, ScsiTask, TaskExecutor, TaskManagementOutcome } from './scsi-task.ts'
+import type {
+  Nexus,
+  NexusTransport,
+  ScsiTask,
+  TaskExecutor,
+  TaskManagementOutcome,
+} from './scsi-task.ts'
 
 /**
  * Which units an initiator port sees; asked once for each nexus. The map is kept and may change
@@ -68,14 +74,17 @@ export class DeviceServer implements TaskExecutor {
     for (const nexus of this.#nexuses) nexus.raise(unit, capacityChangedUnitAttention)
   }
 
-  openNexus(initiatorPort: string): Nexus {
-    const nexus = new ScsiNexus(initiatorPort, this.#lunMap(initiatorPort))
+  /** Without a `transport` nothing of the nexus can be aborted by another. */
+  openNexus(initiatorPort: string, transport?: NexusTransport): Nexus {
+    const units = this.#lunMap(initiatorPort)
+    const nexus = new ScsiNexus(initiatorPort, units, this.#nexuses, transport)
     this.#nexuses.add(nexus)
     return nexus
   }
 
   closeNexus(nexus: Nexus): void {
     this.#nexuses.delete(nexus as ScsiNexus)
+    for (const unit of (nexus as ScsiNexus).units.values()) unit.reservations.endReserve(nexus)
   }
 
   execute(task: ScsiTask): void {
@@ -94,9 +103,11 @@ export class DeviceServer implements TaskExecutor {
         return
       }
     }
-    if (command === undefined) fail(task, invalidOpcode)
+    if (command === undefined) fail(task, unknownCommand(task.cdb, task.cdbPosition))
     else if (hasNaca(task, command)) failNaca(task, command)
-    else command.execute(task, unit, nexus)
+    else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
+      task.finish(Status.ReservationConflict)
+    } else command.execute(task, unit, nexus)
   }
 
   aborted(task: ScsiTask): void {
@@ -114,6 +125,7 @@ export class DeviceServer implements TaskExecutor {
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'
+    unit.reset()
     for (const other of this.#nexuses) {
       if (other !== nexus) other.raise(unit, resetUnitAttention)
     }
@@ -122,8 +134,10 @@ export class DeviceServer implements TaskExecutor {
 
   resetTarget(nexus: Nexus): TaskManagementOutcome {
     for (const other of this.#nexuses) {
-      if (other === nexus) continue
-      for (const unit of other.units.values()) other.raise(unit, resetUnitAttention)
+      for (const unit of other.units.values()) {
+        unit.reset()
+        if (other !== nexus) other.raise(unit, resetUnitAttention)
+      }
     }
     return 'complete'
   }
@@ -133,6 +147,13 @@ function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus:
   if (command?.executeWithoutUnit === undefined) fail(task, logicalUnitNotSupported)
   else if (hasNaca(task, command)) failNaca(task, command)
   else command.executeWithoutUnit(task, nexus)
+}
+
+/** Whether a reservation of another nexus stands in the command's way. */
+function isForbidden(task: ScsiTask, command: Command, unit: LogicalUnit): boolean {
+  const { access } = command
+  const needed = typeof access === 'string' ? access : access(task.cdb, task.cdbPosition)
+  return !unit.reservations.allows(task.nexus, needed)
 }
 
 /** NACA asks for auto contingent allegiance, which is not supported (SAM-5 section 5.2). */

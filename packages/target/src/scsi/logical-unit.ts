@@ -1,6 +1,7 @@
-/** One logical unit: a Volume with an identity and limits. It holds no state of any nexus. */
+/** One logical unit: a Volume with an identity, limits, mode parameters, and what is reserved of it. */
 import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
+import { Reservations } from './reservations.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
 const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
@@ -35,7 +36,12 @@ export class LogicalUnit {
   readonly optimalTransferBlocks: number
   readonly transferBlocksMax: number
   readonly rotationRate: number
-  readonly writeProtected: boolean
+  readonly reservations = new Reservations()
+  /** D_SENSE: sense data are in descriptor format. */
+  descriptorSense = false
+  /** SWP: hosts have asked for write protection. */
+  softwareWriteProtect = false
+  readonly #writeProtected: boolean
   #capacityBlocks = 0
 
   /** Throws a RangeError when the volume cannot hold blocks of that size, or the UUID is none. */
@@ -46,7 +52,7 @@ export class LogicalUnit {
     this.blockSizeBytes = options.blockSizeBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.rotationRate = options.rotationRate ?? RotationRate.NonRotating
-    this.writeProtected = options.writeProtected ?? false
+    this.#writeProtected = options.writeProtected ?? false
     if (this.blockSizeBytes % this.volume.blockSizeBytes !== 0) {
       throw new RangeError(
         `${this.volume.name}: got logical blocks of ${this.blockSizeBytes} bytes, want a multiple of ${this.volume.blockSizeBytes}`,
@@ -63,6 +69,18 @@ export class LogicalUnit {
       this.#blocks(options.optimalTransferGranularityBytes),
     )
     this.refreshCapacity()
+  }
+
+  /** Whether writes are refused, because of how it is served or by a host's wish. */
+  get writeProtected(): boolean {
+    return this.#writeProtected || this.softwareWriteProtect
+  }
+
+  /** A reset: a RESERVE ends, and mode parameters are as by default. Persistent reservations stay. */
+  reset(): void {
+    this.reservations.endReserve()
+    this.descriptorSense = false
+    this.softwareWriteProtect = false
   }
 
   /** The number of blocks, as last told to the hosts: one more than the last LBA. */

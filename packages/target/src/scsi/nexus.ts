@@ -1,8 +1,8 @@
 /** One I_T nexus as the device server keeps it: which units it sees, and what it has to be told. */
 import type { Sense } from '@platter/protocol/scsi'
-import { lunsChangedUnitAttention, powerOnUnitAttention } from '@platter/protocol/scsi'
+import { decodeLun, lunsChangedUnitAttention, powerOnUnitAttention } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
-import type { Nexus } from './scsi-task.ts'
+import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
 
 /** Logical units by LUN, as one initiator port sees them. */
 export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
@@ -10,15 +10,49 @@ export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
 export class ScsiNexus implements Nexus {
   readonly initiatorPort: string
   readonly units: UnitsByLun
+  /** Every nexus of the device server, this one with them: what it does may concern the others. */
+  readonly peers: ReadonlySet<ScsiNexus>
+  readonly #transport: NexusTransport | undefined
   /** Unit attention conditions by unit, oldest first, none twice: so their number is bounded. */
   readonly #attentions = new Map<LogicalUnit, Sense[]>()
   /** Units whose power on this nexus has been told of, or will be. */
   readonly #known = new Set<LogicalUnit>()
 
-  constructor(initiatorPort: string, units: UnitsByLun) {
+  constructor(
+    initiatorPort: string,
+    units: UnitsByLun,
+    peers: ReadonlySet<ScsiNexus>,
+    transport?: NexusTransport,
+  ) {
     this.initiatorPort = initiatorPort
     this.units = units
+    this.peers = peers
+    this.#transport = transport
     this.unitsChanged()
+  }
+
+  /** The unit that `task`, one of this nexus, is for; undefined where there is none. */
+  unitOf(task: ScsiTask): LogicalUnit | undefined {
+    return this.units.get(decodeLun(task.lunBuffer, task.lunPosition))
+  }
+
+  /**
+   * Aborts its tasks for `unit`, but not `except`; returns how many there were. `done` is called when
+   * none of their storage operations is under way any more: at once if none is.
+   */
+  abortTasks(unit: LogicalUnit, except: ScsiTask, done: () => void): number {
+    if (this.#transport === undefined) {
+      done()
+      return 0
+    }
+    let count = 0
+    const chosen = (task: ScsiTask): boolean => {
+      if (task === except || this.unitOf(task) !== unit) return false
+      count++
+      return true
+    }
+    this.#transport.abortTasks(chosen, done)
+    return count
   }
 
   /** Whether any unit attention is pending for `unit`; false at once in the usual case of none at all. */

@@ -40,6 +40,16 @@ export interface Nexus {
   readonly initiatorPort: string
 }
 
+/** The transport's end of a nexus: how the SCSI layer stops what one nexus has in progress for another's sake. */
+export interface NexusTransport {
+  /**
+   * Aborts the tasks of the nexus that `chosen` picks, each asked about once, as task management
+   * does. `done` is called when the last of their storage operations has ended; at once if none is
+   * under way.
+   */
+  abortTasks(chosen: (task: ScsiTask) => boolean, done: () => void): void
+}
+
 /** Continues a command after something it waited for: a plain function, so that none is made per command. */
 export type TaskStep = (task: ScsiTask, error: VolumeError | null) => void
 
@@ -108,7 +118,7 @@ export interface TaskExecutor {
   /** The most that one command may gather with `receiveData`, in bytes. */
   readonly dataOutMaxBytes: number
   /** A session came to full feature phase. The nexus lives until `closeNexus`. */
-  openNexus(initiatorPort: string): Nexus
+  openNexus(initiatorPort: string, transport: NexusTransport): Nexus
   /** I_T nexus loss (SAM-5 section 6.3.4): its session ended. No task of it is in the executor's hands any more. */
   closeNexus(nexus: Nexus): void
   /** A command whose turn has come. Everything else happens through `task`. */

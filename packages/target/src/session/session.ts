@@ -4,6 +4,7 @@
  */
 import type { ScsiCommand, SessionParameters } from '@platter/protocol/iscsi'
 import type { Nexus, TaskExecutor } from '../scsi/scsi-task.ts'
+import { abortAll, tasksOf } from './abort.ts'
 import type { CommandWindow } from './command-window.ts'
 import type { CloseReason } from './connection-sink.ts'
 import { Task, type TaskOwner, TaskStage } from './task.ts'
@@ -63,7 +64,9 @@ export class Session {
     this.window = options.window
     this.executor = options.executor
     const { initiatorName, isid } = options.identity
-    this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`)
+    this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`, {
+      abortTasks: (chosen, done) => abortAll(tasksOf([this], chosen), done),
+    })
   }
 
   /** A record for a command, or undefined when too many immediate ones are in progress. */

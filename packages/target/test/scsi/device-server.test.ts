@@ -269,8 +269,8 @@ t.test('NACA is refused wherever CONTROL is', async (t) => {
 t.test('unknown operation codes and service actions are refused, every one', async (t) => {
   const { exec } = await start()
   t.equal(verdict(await exec([0xff])), '05/20/00')
-  t.equal(verdict(await exec([Opcode.ServiceActionIn16, 0x1f])), '05/20/00')
-  t.equal(verdict(await exec([Opcode.MaintenanceIn, 0x01])), '05/20/00')
+  t.equal(verdict(await exec([Opcode.ServiceActionIn16, 0x1f])), '05/24/00')
+  t.equal(verdict(await exec([Opcode.MaintenanceIn, 0x01])), '05/24/00')
 })
 
 t.test('a task aborted in any state is not touched again', async (t) => {

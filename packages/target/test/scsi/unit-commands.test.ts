@@ -15,12 +15,16 @@ import {
   decodeSense,
   decodeStandardInquiry,
   decodeSupportedPages,
+  decodeTargetPortGroups,
+  decodeTaskFunctions,
   decodeUnitSerialNumber,
   encodeInquiryCdb,
   encodeModeSenseCdb,
   encodeReadCapacity16Cdb,
+  encodeReportFunctionsCdb,
   encodeReportOpcodesCdb,
   encodeRequestSenseCdb,
+  encodeTargetPortGroupsCdb,
   findModePage,
   ModePage,
   Opcode,
@@ -62,6 +66,7 @@ t.test(
     t.match(decodeStandardInquiry(data), {
       peripheral: 0,
       version: 6,
+      implicitAsymmetricAccess: true,
       commandQueuing: true,
       vendor: 'PLATTER',
       product: 'PARTITION',
@@ -109,6 +114,7 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
       [0, Buffer.from('3a110123456789ab', 'hex').toString('latin1')],
       [0, `PLATTER ${UUID}`],
       [0, 'films'],
+      [1, '\0\0\0\x01'],
       [1, '\0\0\0\x01'],
     ],
   )
@@ -189,29 +195,35 @@ t.test('MODE SENSE gives the pages, the cache being one that must be synchronize
   t.equal(cut.data?.[0], 11 + six.pages.length, 'the length before it was cut')
 })
 
-t.test('MODE SENSE has nothing changeable, the same defaults, and nothing saved', async (t) => {
-  const execute = await serve(makeUnit({ writeProtected: true }))
-  const pages = async (pageControl: number): Promise<Buffer> => {
-    const { data } = await execute(modeSenseCdb(Opcode.ModeSense6, { pageControl }))
-    const parameters = decodeModeParameters6(data as Buffer)
-    t.equal(parameters.writeProtected, true)
-    return parameters.pages
-  }
-  t.same(await pages(PageControl.Default), await pages(PageControl.Current))
-  const mask = await pages(PageControl.Changeable)
-  for (const pageCode of [0x01, 0x08, 0x0a, 0x1c]) {
-    t.ok(
-      findModePage(mask, pageCode)
-        ?.subarray(2)
-        .every((byte) => byte === 0),
+t.test(
+  'MODE SENSE has two bits that are changeable, the same defaults, and nothing saved',
+  async (t) => {
+    const execute = await serve(makeUnit({ writeProtected: true }))
+    const pages = async (pageControl: number): Promise<Buffer> => {
+      const { data } = await execute(modeSenseCdb(Opcode.ModeSense6, { pageControl }))
+      const parameters = decodeModeParameters6(data as Buffer)
+      t.equal(parameters.writeProtected, true)
+      return parameters.pages
+    }
+    t.same(await pages(PageControl.Default), await pages(PageControl.Current))
+    const mask = await pages(PageControl.Changeable)
+    for (const pageCode of [0x01, 0x08, 0x0a, 0x1c]) {
+      const bits = pageCode === ModePage.Control ? '04000800000000000000' : ''
+      t.match(findModePage(mask, pageCode)?.toString('hex', 2), new RegExp(`^${bits}0*$`))
+    }
+    const refused = { pageControl: PageControl.Saved }
+    t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense6, refused))), '05/39/00')
+    t.equal(
+      verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { pageCode: 0x02 }))),
+      '05/24/00',
     )
-  }
-  const refused = { pageControl: PageControl.Saved }
-  t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense6, refused))), '05/39/00')
-  t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { pageCode: 0x02 }))), '05/24/00')
-  t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { subpageCode: 1 }))), '05/24/00')
-  t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { subpageCode: 0xff }))), 'GOOD')
-})
+    t.equal(
+      verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { subpageCode: 1 }))),
+      '05/24/00',
+    )
+    t.equal(verdict(await execute(modeSenseCdb(Opcode.ModeSense10, { subpageCode: 0xff }))), 'GOOD')
+  },
+)
 
 const opcodesCdb = (
   reportingOptions: number,
@@ -234,9 +246,7 @@ t.test('the opcode report lists what is supported and nothing else', async (t) =
   const all = decodeAllCommands((await execute(opcodesCdb(ReportingOptions.All))).data as Buffer)
   const listed = new Set(all.map(({ opcode }) => opcode))
   for (let opcode = 0; opcode < 256; opcode += 1) {
-    // Service action 1Fh is one that no command has.
-    const known =
-      listed.has(opcode) && all.find((c) => c.opcode === opcode)?.serviceAction === undefined
+    const known = listed.has(opcode)
     const outcome = await execute([opcode, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     t.equal(verdict(outcome) === '05/20/00', !known, `operation code ${opcode}`)
   }
@@ -257,7 +267,7 @@ t.test('the opcode report on one command suits every option', async (t) => {
     t.equal(usage.length, cdbLength)
     t.equal(usage[0], opcode)
     t.equal(usage[cdbLength - 1], 0x04, 'NACA is looked at')
-    if (withAction) t.equal(usage[1], serviceAction)
+    if (withAction) t.equal((usage[1] as number) & 0x1f, serviceAction)
     const right = await ask(withAction ? ReportingOptions.ServiceAction : ReportingOptions.Opcode)
     t.same(right.data, either.data)
     const wrong = await ask(withAction ? ReportingOptions.Opcode : ReportingOptions.ServiceAction)
@@ -304,4 +314,41 @@ t.test('REQUEST SENSE answers in the format asked for', async (t) => {
     t.equal(data[0], descriptorFormat ? 0x72 : 0x70)
     t.match(decodeSense(data), { senseKey: 0, additionalSenseCode: 0 })
   }
+})
+
+t.test('the task management functions that work are told, in both forms', async (t) => {
+  const execute = await serve(makeUnit())
+  for (const extended of [false, true]) {
+    const cdb = cdbOf((bytes, at) =>
+      encodeReportFunctionsCdb(bytes, at, { extended, allocationLength: 64 }),
+    )
+    const data = (await execute(cdb)).data as Buffer
+    t.equal(data.length, extended ? 16 : 4)
+    t.equal(decodeTaskFunctions(data), 0xda)
+  }
+})
+
+t.test('the one target port is in one group, active and optimized', async (t) => {
+  const execute = await serve(makeUnit())
+  const ask = (format: number) =>
+    execute(
+      cdbOf((bytes, at) => encodeTargetPortGroupsCdb(bytes, at, { format, allocationLength: 64 })),
+    )
+  for (const format of [0, 1]) {
+    const data = (await ask(format)).data as Buffer
+    t.same(decodeTargetPortGroups(data, format === 1), [
+      { state: 0, supportedStates: 1, targetPortGroup: 1, ports: [1] },
+    ])
+  }
+  t.equal(verdict(await ask(2)), '05/24/00')
+})
+
+t.test('a service action that is not there is a wrong field of a command that is', async (t) => {
+  const execute = await serve(makeUnit())
+  for (const opcode of [Opcode.PersistentReserveIn, Opcode.ServiceActionIn16]) {
+    const outcome = await execute([opcode, 0x1f])
+    t.equal(verdict(outcome), '05/24/00')
+    t.same(decodeSense(outcome.sense as Buffer).cdbField, { byte: 1, bit: 4 })
+  }
+  t.equal(verdict(await execute([0xff, 0x1f])), '05/20/00')
 })

@@ -228,3 +228,23 @@ t.test('a function that is not immediate waits for its turn', async (t) => {
   const [, answer] = initiator.receive()
   t.equal(new TaskManagementResponse().at(answer!.header, 0).expCmdSN, 3)
 })
+
+t.test('the SCSI layer can abort tasks of one nexus for the sake of another', async (t) => {
+  const { initiator, other, volume, executor } = start()
+  initiator.command(read)
+  other.command(write, Buffer.alloc(1024, 1))
+  other.command(read)
+  let ended = false
+  executor.transports[1]?.abortTasks(
+    (task) => task.dataOutLength > 0,
+    () => {
+      ended = true
+    },
+  )
+  t.equal(executor.abortedTasks.length, 1)
+  t.equal(ended, false)
+  volume.releaseAll()
+  t.equal(ended, true)
+  for (const each of [initiator, other]) t.ok(each.receiveOne(DataIn), 'the others go on')
+  windowIsWhole(t, other)
+})

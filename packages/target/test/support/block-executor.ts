@@ -4,6 +4,7 @@
  */
 import type {
   Nexus,
+  NexusTransport,
   ScsiTask,
   TaskExecutor,
   TaskManagementOutcome,
@@ -17,6 +18,7 @@ export class BlockExecutor implements TaskExecutor {
   readonly dataOutMaxBytes = 65536
   readonly volume: Volume
   readonly nexuses: Nexus[] = []
+  readonly transports: NexusTransport[] = []
   readonly closedNexuses: Nexus[] = []
   readonly executed: number[] = []
   readonly gathered: Buffer[] = []
@@ -27,9 +29,10 @@ export class BlockExecutor implements TaskExecutor {
     this.volume = volume
   }
 
-  openNexus(initiatorPort: string): Nexus {
+  openNexus(initiatorPort: string, transport: NexusTransport): Nexus {
     const nexus = { initiatorPort }
     this.nexuses.push(nexus)
+    this.transports.push(transport)
     return nexus
   }
 

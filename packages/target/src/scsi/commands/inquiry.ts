@@ -23,12 +23,11 @@ import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, sendParameterData } from '../command.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
+import { RELATIVE_TARGET_PORT, TARGET_PORT_GROUP } from '../target-port.ts'
 
 const VENDOR = 'PLATTER'
 const PRODUCT = 'PARTITION'
 const REVISION = '0.1'
-/** One target has one port: every connection of it is an equal way to the units. */
-const RELATIVE_TARGET_PORT = 1
 
 function inquiry(task: ScsiTask, unit: LogicalUnit): void {
   const fields = decodeInquiryCdb(task.cdb, task.cdbPosition)
@@ -54,6 +53,7 @@ function standard(peripheral: number): Buffer {
   return encodeStandardInquiry({
     peripheral,
     version: 0x06,
+    implicitAsymmetricAccess: true,
     commandQueuing: true,
     vendor: VENDOR,
     product: PRODUCT,
@@ -84,6 +84,8 @@ const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
 function designators(unit: LogicalUnit): Designator[] {
   const port = Buffer.alloc(4)
   port.writeUInt16BE(RELATIVE_TARGET_PORT, 2)
+  const group = Buffer.alloc(4)
+  group.writeUInt16BE(TARGET_PORT_GROUP, 2)
   return [
     {
       type: DesignatorType.Naa,
@@ -108,6 +110,12 @@ function designators(unit: LogicalUnit): Designator[] {
       codeSet: CodeSet.Binary,
       association: Association.TargetPort,
       value: port,
+    },
+    {
+      type: DesignatorType.TargetPortGroup,
+      codeSet: CodeSet.Binary,
+      association: Association.TargetPort,
+      value: group,
     },
   ]
 }
@@ -157,6 +165,7 @@ export const inquiryCommand: Command = {
   name: 'INQUIRY',
   opcode: Opcode.Inquiry,
   usage: Uint8Array.of(Opcode.Inquiry, 0x01, 0xff, 0xff, 0xff, CONTROL_USAGE),
+  access: 'nothing',
   execute: inquiry,
   executeWithoutUnit: inquiryWithoutUnit,
   passesUnitAttention: true,

@@ -34,6 +34,7 @@ export const readCapacityCommands: readonly Command[] = [
     name: 'READ CAPACITY(10)',
     opcode: Opcode.ReadCapacity10,
     usage: Uint8Array.of(Opcode.ReadCapacity10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL_USAGE),
+    access: 'nothing',
     execute: readCapacity10,
   },
   {
@@ -42,6 +43,7 @@ export const readCapacityCommands: readonly Command[] = [
     serviceAction: ServiceActionIn.ReadCapacity16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ServiceActionIn16, ServiceActionIn.ReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    access: 'nothing',
     execute: readCapacity16,
   },
 ]

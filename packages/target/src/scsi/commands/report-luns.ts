@@ -41,6 +41,7 @@ export const reportLunsCommand: Command = {
   opcode: Opcode.ReportLuns,
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.ReportLuns, 0, 255, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
+  access: 'nothing',
   execute: reportLuns,
   executeWithoutUnit: report,
   passesUnitAttention: true,

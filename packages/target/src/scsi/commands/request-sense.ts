@@ -32,6 +32,7 @@ export const requestSenseCommand: Command = {
   name: 'REQUEST SENSE',
   opcode: Opcode.RequestSense,
   usage: Uint8Array.of(Opcode.RequestSense, 0x01, 0, 0, 0xff, CONTROL_USAGE),
+  access: 'nothing',
   execute: requestSense,
   executeWithoutUnit: requestSenseWithoutUnit,
   passesUnitAttention: true,

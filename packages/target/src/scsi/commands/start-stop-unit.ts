@@ -24,5 +24,7 @@ export const startStopUnitCommand: Command = {
   opcode: Opcode.StartStopUnit,
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.StartStopUnit, 0, 0, 0, POWER_CONDITION | LOEJ | START, CONTROL_USAGE),
+  // Only START=1 is done at all, and that conflicts with nothing (SBC-3 table 13).
+  access: 'nothing',
   execute: startStopUnit,
 }

@@ -44,6 +44,7 @@ export const synchronizeCacheCommands: readonly Command[] = [
     opcode: Opcode.SynchronizeCache10,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache10, 0, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    access: 'change',
     execute: synchronizeCache10,
   },
   {
@@ -51,6 +52,7 @@ export const synchronizeCacheCommands: readonly Command[] = [
     opcode: Opcode.SynchronizeCache16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache16, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    access: 'change',
     execute: synchronizeCache16,
   },
 ]

@@ -12,5 +12,6 @@ export const testUnitReadyCommand: Command = {
   name: 'TEST UNIT READY',
   opcode: Opcode.TestUnitReady,
   usage: Uint8Array.of(Opcode.TestUnitReady, 0, 0, 0, 0, CONTROL_USAGE),
+  access: 'readiness',
   execute: testUnitReady,
 }

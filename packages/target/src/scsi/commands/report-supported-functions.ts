@@ -1,0 +1,33 @@
+/** REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 section 6.36): what session/task-management.ts does. */
+import {
+  decodeReportFunctionsCdb,
+  encodeTaskFunctions,
+  MaintenanceIn,
+  Opcode,
+  TaskFunction,
+} from '@platter/protocol/scsi'
+import type { Command } from '../command.ts'
+import { CONTROL_USAGE, sendParameterData } from '../command.ts'
+import type { ScsiTask } from '../scsi-task.ts'
+
+const FUNCTIONS =
+  TaskFunction.AbortTask |
+  TaskFunction.AbortTaskSet |
+  TaskFunction.ClearTaskSet |
+  TaskFunction.LogicalUnitReset |
+  TaskFunction.TargetReset
+
+function report(task: ScsiTask): void {
+  const { extended, allocationLength } = decodeReportFunctionsCdb(task.cdb, task.cdbPosition)
+  sendParameterData(task, encodeTaskFunctions(FUNCTIONS, extended), allocationLength)
+}
+
+export const reportSupportedFunctionsCommand: Command = {
+  name: 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+  opcode: Opcode.MaintenanceIn,
+  serviceAction: MaintenanceIn.ReportSupportedTaskManagementFunctions,
+  // biome-ignore format: a CDB is one line
+  usage: Uint8Array.of(Opcode.MaintenanceIn, MaintenanceIn.ReportSupportedTaskManagementFunctions, 0x80, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
+  access: 'change',
+  execute: report,
+}

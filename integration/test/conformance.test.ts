@@ -19,7 +19,7 @@ function outcomes(printed: string): Record<string, string> {
     const [, name = '', said = '', verdict = '', rest = ''] =
       /^(\S+) \.\.\.([\s\S]*?)(passed|(?<!\[)FAILED)([\s\S]*)/.exec(part) ?? []
     const skipped = /\[SKIPPED\] (.*)/.exec(said)
-    if (verdict !== 'passed') found[name] = `fail: ${said}${rest.split('\n\n')[0]}`
+    if (verdict !== 'passed') found[name] = `fail: ${said.trim() || rest.split('\n\n')[0]}`
     else found[name] = skipped === null ? 'pass' : `skip: ${skipped[1]}`
   }
   return found

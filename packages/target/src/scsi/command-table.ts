@@ -1,5 +1,6 @@
 /** Every command the device server knows, and how to find one. */
 import type { Command } from './command.ts'
+import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
 import { preventAllowCommand } from './commands/prevent-allow.ts'
@@ -11,8 +12,10 @@ import { requestSenseCommand } from './commands/request-sense.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
+import { unmapCommand } from './commands/unmap.ts'
 import { verifyCommands } from './commands/verify.ts'
 import { writeCommands } from './commands/write.ts'
+import { writeSameCommands } from './commands/write-same.ts'
 
 const others: readonly Command[] = [
   testUnitReadyCommand,
@@ -25,6 +28,9 @@ const others: readonly Command[] = [
   ...writeCommands,
   ...synchronizeCacheCommands,
   ...verifyCommands,
+  unmapCommand,
+  ...writeSameCommands,
+  getLbaStatusCommand,
   startStopUnitCommand,
   preventAllowCommand,
 ]

@@ -4,6 +4,12 @@ import type { Volume } from '../volume/volume.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
 const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
+/** MAXIMUM UNMAP LBA COUNT: a disk without holes writes zeros instead, and must be done in time. */
+const UNMAP_MAX_BYTES = 256 * 1024 * 1024
+/** MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT. */
+export const UNMAP_DESCRIPTORS_MAX = 256
+/** What file systems allocate and free. */
+const UNMAP_GRANULARITY_BYTES = 4096
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export interface LogicalUnitOptions {
@@ -34,6 +40,10 @@ export class LogicalUnit {
   readonly optimalTransferGranularityBlocks: number
   readonly optimalTransferBlocks: number
   readonly transferBlocksMax: number
+  readonly unmapBlocksMax: number
+  readonly optimalUnmapGranularityBlocks: number
+  /** MAXIMUM WRITE SAME LENGTH: these blocks are written on every disk, and must be done in time. */
+  readonly writeSameBlocksMax: number
   readonly rotationRate: number
   readonly writeProtected: boolean
   #capacityBlocks = 0
@@ -54,6 +64,9 @@ export class LogicalUnit {
     }
     if (!UUID.test(this.uuid)) throw new RangeError(`${this.volume.name}: got UUID ${this.uuid}`)
     this.transferBlocksMax = TRANSFER_MAX_BYTES / this.blockSizeBytes
+    this.unmapBlocksMax = this.#blocks(UNMAP_MAX_BYTES)
+    this.optimalUnmapGranularityBlocks = Math.max(1, this.#blocks(UNMAP_GRANULARITY_BYTES))
+    this.writeSameBlocksMax = this.transferBlocksMax
     this.optimalTransferBlocks = Math.min(
       this.transferBlocksMax,
       this.#blocks(options.optimalTransferBytes),

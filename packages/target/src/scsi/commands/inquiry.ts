@@ -16,12 +16,13 @@ import {
   invalidFieldInCdb,
   Opcode,
   Peripheral,
+  ProvisioningType,
   VersionDescriptor,
   VpdPage,
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, sendParameterData } from '../command.ts'
-import type { LogicalUnit } from '../logical-unit.ts'
+import { type LogicalUnit, UNMAP_DESCRIPTORS_MAX } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 
 const VENDOR = 'PLATTER'
@@ -131,25 +132,26 @@ function extendedInquiry(): Buffer {
 
 function blockLimits(unit: LogicalUnit): Buffer {
   return encodeBlockLimits({
+    writeSameNonZero: false,
     compareAndWriteBlocksMax: 0,
     optimalTransferGranularityBlocks: unit.optimalTransferGranularityBlocks,
     transferBlocksMax: unit.transferBlocksMax,
     optimalTransferBlocks: unit.optimalTransferBlocks,
-    unmapBlocksMax: 0,
-    unmapDescriptorsMax: 0,
-    optimalUnmapGranularityBlocks: 0,
-    writeSameBlocksMax: 0,
+    unmapBlocksMax: unit.unmapBlocksMax,
+    unmapDescriptorsMax: UNMAP_DESCRIPTORS_MAX,
+    optimalUnmapGranularityBlocks: unit.optimalUnmapGranularityBlocks,
+    writeSameBlocksMax: unit.writeSameBlocksMax,
   })
 }
 
-/** Agrees with LBPME and LBPRZ of READ CAPACITY(16): fully provisioned, nothing unmaps. */
+/** Agrees with LBPME and LBPRZ of READ CAPACITY(16): thin, since disk files are sparse. */
 function logicalBlockProvisioning(): Buffer {
   return encodeLogicalBlockProvisioning({
-    unmap: false,
-    writeSame16: false,
-    writeSame10: false,
-    readsZeros: false,
-    provisioningType: 0,
+    unmap: true,
+    writeSame16: true,
+    writeSame10: true,
+    readsZeros: true,
+    provisioningType: ProvisioningType.Thin,
   })
 }
 

@@ -6,7 +6,7 @@
 
 /** The families that have to be accounted for. */
 export const wantedSuites =
-  /^(Read|Write|Unmap|GetLBAStatus|TestUnitReady|Inquiry|Mandatory|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
+  /^(Read|Write|Unmap|GetLBAStatus|CompareAndWrite|TestUnitReady|Inquiry|Mandatory|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
 
 const pass = 'pass'
 
@@ -17,6 +17,13 @@ const pass = 'pass'
 const untilEnd = 'fail: [FAILED] Blocks did not read back as zero'
 
 export const expectations: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  CompareAndWrite: {
+    Simple: pass,
+    DpoFua: pass,
+    Miscompare: pass,
+    Unwritten: pass,
+    InvalidDataOutSize: 'skip: LBPPB < 2. Skipping test',
+  },
   GetLBAStatus: {
     Simple: pass,
     BeyondEol: pass,

@@ -1,5 +1,6 @@
 /** Every command the device server knows, and how to find one. */
 import type { Command } from './command.ts'
+import { compareAndWriteCommand } from './commands/compare-and-write.ts'
 import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
@@ -28,6 +29,7 @@ const others: readonly Command[] = [
   ...writeCommands,
   ...synchronizeCacheCommands,
   ...verifyCommands,
+  compareAndWriteCommand,
   unmapCommand,
   ...writeSameCommands,
   getLbaStatusCommand,

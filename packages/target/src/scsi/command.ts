@@ -20,6 +20,8 @@ export interface Command {
    * is CONTROL.
    */
   readonly usage: Uint8Array
+  /** It reads or writes blocks that its CDB names, or any: see block-access.ts. */
+  readonly accessesBlocks?: true
   readonly execute: CommandHandler
   /** For the commands that are answered where no logical unit is. */
   readonly executeWithoutUnit?: (task: ScsiTask, nexus: ScsiNexus) => void

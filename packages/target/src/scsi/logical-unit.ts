@@ -1,6 +1,7 @@
 /** One logical unit: a Volume with an identity and limits. It holds no state of any nexus. */
 import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
+import { BlockAccess } from './block-access.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
 const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
@@ -8,6 +9,8 @@ const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
 const UNMAP_MAX_BYTES = 256 * 1024 * 1024
 /** MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT. */
 export const UNMAP_DESCRIPTORS_MAX = 256
+/** MAXIMUM COMPARE AND WRITE LENGTH: twice as much is gathered before the blocks are looked at. */
+const COMPARE_AND_WRITE_MAX_BYTES = 32 * 1024
 /** What file systems allocate and free. */
 const UNMAP_GRANULARITY_BYTES = 4096
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -40,12 +43,15 @@ export class LogicalUnit {
   readonly optimalTransferGranularityBlocks: number
   readonly optimalTransferBlocks: number
   readonly transferBlocksMax: number
+  readonly compareAndWriteBlocksMax: number
   readonly unmapBlocksMax: number
   readonly optimalUnmapGranularityBlocks: number
   /** MAXIMUM WRITE SAME LENGTH: these blocks are written on every disk, and must be done in time. */
   readonly writeSameBlocksMax: number
   readonly rotationRate: number
   readonly writeProtected: boolean
+  /** Who is at its blocks. */
+  readonly blockAccess = new BlockAccess()
   #capacityBlocks = 0
 
   /** Throws a RangeError when the volume cannot hold blocks of that size, or the UUID is none. */
@@ -64,6 +70,7 @@ export class LogicalUnit {
     }
     if (!UUID.test(this.uuid)) throw new RangeError(`${this.volume.name}: got UUID ${this.uuid}`)
     this.transferBlocksMax = TRANSFER_MAX_BYTES / this.blockSizeBytes
+    this.compareAndWriteBlocksMax = Math.min(0xff, this.#blocks(COMPARE_AND_WRITE_MAX_BYTES))
     this.unmapBlocksMax = this.#blocks(UNMAP_MAX_BYTES)
     this.optimalUnmapGranularityBlocks = Math.max(1, this.#blocks(UNMAP_GRANULARITY_BYTES))
     this.writeSameBlocksMax = this.transferBlocksMax

@@ -121,7 +121,7 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
     optimalUnmapGranularityBlocks: 8,
     writeSameBlocksMax: 32768,
     writeSameNonZero: false,
-    compareAndWriteBlocksMax: 0,
+    compareAndWriteBlocksMax: 64,
   })
   t.equal(decodeBlockDeviceCharacteristics(await page(VpdPage.BlockDeviceCharacteristics)), 7200)
   t.match(decodeExtendedInquiry(await page(VpdPage.ExtendedInquiry)), { volatileCache: true })

@@ -133,7 +133,7 @@ function extendedInquiry(): Buffer {
 function blockLimits(unit: LogicalUnit): Buffer {
   return encodeBlockLimits({
     writeSameNonZero: false,
-    compareAndWriteBlocksMax: 0,
+    compareAndWriteBlocksMax: unit.compareAndWriteBlocksMax,
     optimalTransferGranularityBlocks: unit.optimalTransferGranularityBlocks,
     transferBlocksMax: unit.transferBlocksMax,
     optimalTransferBlocks: unit.optimalTransferBlocks,

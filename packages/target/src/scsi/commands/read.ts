@@ -99,12 +99,14 @@ export const readCommands: readonly Command[] = [
     name: 'READ(6)',
     opcode: Opcode.Read6,
     usage: Uint8Array.of(Opcode.Read6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: read6,
   },
   {
     name: 'READ(10)',
     opcode: Opcode.Read10,
     usage: Uint8Array.of(Opcode.Read10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: read10,
   },
   {
@@ -112,6 +114,7 @@ export const readCommands: readonly Command[] = [
     opcode: Opcode.Read12,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Read12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: read12,
   },
   {
@@ -119,6 +122,7 @@ export const readCommands: readonly Command[] = [
     opcode: Opcode.Read16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Read16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: read16,
   },
 ]

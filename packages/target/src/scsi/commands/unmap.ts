@@ -83,5 +83,6 @@ export const unmapCommand: Command = {
   name: 'UNMAP',
   opcode: Opcode.Unmap,
   usage: Uint8Array.of(Opcode.Unmap, UnmapFlag.Anchor, 0, 0, 0, 0, 0, 255, 255, CONTROL_USAGE),
+  accessesBlocks: true,
   execute: unmap,
 }

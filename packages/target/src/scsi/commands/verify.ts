@@ -168,6 +168,7 @@ export const verifyCommands: readonly Command[] = [
     name: 'VERIFY(10)',
     opcode: Opcode.Verify10,
     usage: Uint8Array.of(Opcode.Verify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: verify10,
   },
   {
@@ -175,6 +176,7 @@ export const verifyCommands: readonly Command[] = [
     opcode: Opcode.Verify12,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: verify12,
   },
   {
@@ -182,6 +184,7 @@ export const verifyCommands: readonly Command[] = [
     opcode: Opcode.Verify16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: verify16,
   },
 ]

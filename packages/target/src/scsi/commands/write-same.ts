@@ -137,6 +137,7 @@ export const writeSameCommands: readonly Command[] = [
     opcode: Opcode.WriteSame10,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.WriteSame10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: writeSame10,
   },
   {
@@ -144,6 +145,7 @@ export const writeSameCommands: readonly Command[] = [
     opcode: Opcode.WriteSame16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.WriteSame16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: writeSame16,
   },
 ]

@@ -85,12 +85,14 @@ export const writeCommands: readonly Command[] = [
     name: 'WRITE(6)',
     opcode: Opcode.Write6,
     usage: Uint8Array.of(Opcode.Write6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: write6,
   },
   {
     name: 'WRITE(10)',
     opcode: Opcode.Write10,
     usage: Uint8Array.of(Opcode.Write10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: write10,
   },
   {
@@ -98,6 +100,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write12,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: write12,
   },
   {
@@ -105,6 +108,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write16,
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
+    accessesBlocks: true,
     execute: write16,
   },
 ]

@@ -6,7 +6,7 @@
 
 /** The families that have to be accounted for. */
 export const wantedSuites =
-  /^(Read|Write|Unmap|GetLBAStatus|CompareAndWrite|TestUnitReady|Inquiry|Mandatory|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
+  /^(Read|Write|Unmap|GetLBAStatus|CompareAndWrite|Prefetch|TestUnitReady|Inquiry|Mandatory|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
 
 const pass = 'pass'
 
@@ -40,6 +40,18 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
   },
   Mandatory: {
     MandatorySBC: pass,
+  },
+  Prefetch10: {
+    Simple: pass,
+    BeyondEol: pass,
+    ZeroBlocks: pass,
+    Flags: pass,
+  },
+  Prefetch16: {
+    Simple: pass,
+    BeyondEol: pass,
+    ZeroBlocks: pass,
+    Flags: pass,
   },
   Read6: {
     Simple: pass,
@@ -77,10 +89,10 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
     Support: pass,
   },
   ReadDefectData10: {
-    Simple: 'skip: READDEFECTDATA10 is not implemented.',
+    Simple: pass,
   },
   ReadDefectData12: {
-    Simple: 'skip: READDEFECTDATA12 is not implemented.',
+    Simple: pass,
   },
   ReadOnly: {
     ReadOnlySBC: 'skip: Logical unit is not write-protected. Skipping test.',

@@ -1,6 +1,7 @@
 /** Public names of the SCSI codecs: `@platter/protocol/scsi`. */
 export * from './capacity.ts'
 export * from './cdb.ts'
+export * from './defect-data.ts'
 export * from './inquiry.ts'
 export * from './lun.ts'
 export * from './mode-page.ts'

@@ -4,9 +4,11 @@ import { compareAndWriteCommand } from './commands/compare-and-write.ts'
 import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
+import { preFetchCommands } from './commands/pre-fetch.ts'
 import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
+import { readDefectDataCommands } from './commands/read-defect-data.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
@@ -33,6 +35,8 @@ const others: readonly Command[] = [
   unmapCommand,
   ...writeSameCommands,
   getLbaStatusCommand,
+  ...preFetchCommands,
+  ...readDefectDataCommands,
   startStopUnitCommand,
   preventAllowCommand,
 ]

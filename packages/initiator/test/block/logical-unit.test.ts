@@ -208,6 +208,7 @@ function namePage(name: string): Buffer {
 
 function blockLimits(transferBlocksMax: number): Buffer {
   return encodeBlockLimits({
+    writeSameNonZero: false,
     compareAndWriteBlocksMax: 0,
     optimalTransferGranularityBlocks: 0,
     transferBlocksMax,

@@ -52,6 +52,11 @@ export function readTransferLength16(cdb: Buffer, position: number): number {
   return cdb.readUInt32BE(position + 10)
 }
 
+/** COMPARE AND WRITE has room for 255 blocks only, in the last byte of the others' TRANSFER LENGTH. */
+export function readCompareAndWriteBlockCount(cdb: Buffer, position: number): number {
+  return cdb.readUInt8(position + 13)
+}
+
 /** The LBA of any block command, by the length its operation code implies. */
 export function readLba(cdb: Buffer, position: number): number {
   switch (cdbLength(cdb.readUInt8(position))) {

@@ -18,7 +18,9 @@ export const Opcode = {
   Write10: 0x2a,
   WriteAndVerify10: 0x2e,
   Verify10: 0x2f,
+  PreFetch10: 0x34,
   SynchronizeCache10: 0x35,
+  ReadDefectData10: 0x37,
   WriteSame10: 0x41,
   Unmap: 0x42,
   ModeSelect10: 0x55,
@@ -32,6 +34,7 @@ export const Opcode = {
   Write16: 0x8a,
   WriteAndVerify16: 0x8e,
   Verify16: 0x8f,
+  PreFetch16: 0x90,
   SynchronizeCache16: 0x91,
   WriteSame16: 0x93,
   ServiceActionIn16: 0x9e,
@@ -41,6 +44,7 @@ export const Opcode = {
   Write12: 0xaa,
   WriteAndVerify12: 0xae,
   Verify12: 0xaf,
+  ReadDefectData12: 0xb7,
 } as const
 export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 

@@ -47,12 +47,14 @@ export function senseOf(senseKey: number, code: number): Sense {
 }
 
 export const noSense = senseOf(SenseKey.NoSense, 0x0000)
+/** The parameter list is cut, or its lengths contradict each other. */
+export const parameterListLengthError = senseOf(SenseKey.IllegalRequest, 0x1a00)
 export const invalidOpcode = senseOf(SenseKey.IllegalRequest, 0x2000)
 export const lbaOutOfRange = senseOf(SenseKey.IllegalRequest, 0x2100)
 export const logicalUnitNotSupported = senseOf(SenseKey.IllegalRequest, 0x2500)
-export const parameterListLengthError = senseOf(SenseKey.IllegalRequest, 0x1a00)
 export const invalidReleaseOfReservation = senseOf(SenseKey.IllegalRequest, 0x2604)
 export const insufficientRegistrationResources = senseOf(SenseKey.IllegalRequest, 0x5504)
+export const invalidFieldInParameterList = senseOf(SenseKey.IllegalRequest, 0x2600)
 export const savingParametersNotSupported = senseOf(SenseKey.IllegalRequest, 0x3900)
 export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
@@ -76,12 +78,10 @@ export function invalidFieldInCdb(byte?: number, bit?: number): Sense {
   return { ...sense, cdbField: bit === undefined ? { byte } : { byte, bit } }
 }
 
-/** INVALID FIELD IN PARAMETER LIST. */
-export const invalidFieldInParameterList = senseOf(SenseKey.IllegalRequest, 0x2600)
-
-/** UNRECOVERED READ ERROR at `lba`. */
-export function unrecoveredReadError(lba: number): Sense {
-  return { ...senseOf(SenseKey.MediumError, 0x1100), information: lba }
+/** UNRECOVERED READ ERROR at `lba`, or somewhere unknown. */
+export function unrecoveredReadError(lba?: number): Sense {
+  const sense = senseOf(SenseKey.MediumError, 0x1100)
+  return lba === undefined ? sense : { ...sense, information: lba }
 }
 
 /** WRITE ERROR at `lba`, or somewhere unknown. */

@@ -159,6 +159,8 @@ export function decodeExtendedInquiry(data: Buffer): ExtendedInquiry {
 
 /** Block limits; counts are in logical blocks, and 0 means not reported or not supported. */
 export interface BlockLimits {
+  /** WSNZ: WRITE SAME of 0 blocks is refused, and does not mean all up to the end. */
+  readonly writeSameNonZero: boolean
   readonly compareAndWriteBlocksMax: number
   readonly optimalTransferGranularityBlocks: number
   readonly transferBlocksMax: number
@@ -171,6 +173,7 @@ export interface BlockLimits {
 
 export function encodeBlockLimits(limits: BlockLimits): Buffer {
   const data = page(VpdPage.BlockLimits, LONG_PAGE_LENGTH)
+  data.writeUInt8(limits.writeSameNonZero ? 0x01 : 0, 4)
   data.writeUInt8(limits.compareAndWriteBlocksMax, 5)
   data.writeUInt16BE(limits.optimalTransferGranularityBlocks, 6)
   data.writeUInt32BE(limits.transferBlocksMax, 8)
@@ -187,6 +190,7 @@ export function decodeBlockLimits(data: Buffer): BlockLimits {
   const end = pageEnd(data, VpdPage.BlockLimits, 16)
   const uint32 = (at: number): number => (at + 4 <= end ? data.readUInt32BE(at) : 0)
   return {
+    writeSameNonZero: (data.readUInt8(4) & 0x01) !== 0,
     compareAndWriteBlocksMax: data.readUInt8(5),
     optimalTransferGranularityBlocks: data.readUInt16BE(6),
     transferBlocksMax: data.readUInt32BE(8),
@@ -213,6 +217,8 @@ export function decodeBlockDeviceCharacteristics(data: Buffer): number {
   return data.readUInt16BE(4)
 }
 
+export const ProvisioningType = { Full: 0, Resource: 1, Thin: 2 } as const
+
 export interface LogicalBlockProvisioning {
   /** LBPU, LBPWS, LBPWS10: UNMAP, WRITE SAME(16) and WRITE SAME(10) can unmap. */
   readonly unmap: boolean
@@ -220,7 +226,7 @@ export interface LogicalBlockProvisioning {
   readonly writeSame10: boolean
   /** LBPRZ: unmapped blocks read as zeros. */
   readonly readsZeros: boolean
-  /** 0 not reported or fully provisioned, 1 resource provisioned, 2 thin provisioned. */
+  /** A ProvisioningType, or what a peer sent; Full also stands for not reported. */
   readonly provisioningType: number
 }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   encodeBlockCdb,
+  readCompareAndWriteBlockCount,
   readLba,
   readLba6,
   readLba16,
@@ -66,6 +67,17 @@ t.test('the layouts are those of SBC-3', async (t) => {
   t.equal(
     hex(Opcode.Read16, 0x0102030405060, 0x0708090a),
     '8800' + '0000102030405060' + '0708090a' + '0000',
+  )
+})
+
+t.test('COMPARE AND WRITE has its blocks in one byte', async (t) => {
+  fc.assert(
+    fc.property(fc.nat(255), (count) => {
+      const cdb = Buffer.alloc(20)
+      encodeBlockCdb(cdb, 3, Opcode.CompareAndWrite, 7, count)
+      t.equal(readCompareAndWriteBlockCount(cdb, 3), count)
+    }),
+    { numRuns: 20 },
   )
 })
 

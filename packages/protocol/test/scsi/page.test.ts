@@ -60,6 +60,7 @@ t.test('VPD pages go there and back', async (t) => {
 
 t.test('block limits go there and back, and in the short form of SBC-2', async (t) => {
   const limits = {
+    writeSameNonZero: true,
     compareAndWriteBlocksMax: 1,
     optimalTransferGranularityBlocks: 128,
     transferBlocksMax: 32768,

@@ -35,7 +35,7 @@ export function checkTransfer(
 }
 
 /** Where the TRANSFER LENGTH field starts; the 10 byte CDBs cannot reach the limit for 512 byte blocks, but for larger. */
-function transferLengthPosition(task: ScsiTask): number {
+export function transferLengthPosition(task: ScsiTask): number {
   const group = task.cdb.readUInt8(task.cdbPosition) >> 5
   if (group === 0) return 4
   if (group === 4) return 10

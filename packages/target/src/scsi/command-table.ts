@@ -1,14 +1,18 @@
 /** Every command the device server knows, and how to find one. */
 import { invalidFieldInCdb, invalidOpcode, type Sense } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
+import { compareAndWriteCommand } from './commands/compare-and-write.ts'
+import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSelectCommands } from './commands/mode-select.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
 import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts'
 import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts'
+import { preFetchCommands } from './commands/pre-fetch.ts'
 import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
+import { readDefectDataCommands } from './commands/read-defect-data.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
 import { reportSupportedFunctionsCommand } from './commands/report-supported-functions.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
@@ -18,8 +22,10 @@ import { reserveReleaseCommands } from './commands/reserve-release.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
+import { unmapCommand } from './commands/unmap.ts'
 import { verifyCommands } from './commands/verify.ts'
 import { writeCommands } from './commands/write.ts'
+import { writeSameCommands } from './commands/write-same.ts'
 
 const others: readonly Command[] = [
   testUnitReadyCommand,
@@ -33,6 +39,12 @@ const others: readonly Command[] = [
   ...writeCommands,
   ...synchronizeCacheCommands,
   ...verifyCommands,
+  compareAndWriteCommand,
+  unmapCommand,
+  ...writeSameCommands,
+  getLbaStatusCommand,
+  ...preFetchCommands,
+  ...readDefectDataCommands,
   startStopUnitCommand,
   preventAllowCommand,
   ...persistentReserveInCommands,

@@ -23,6 +23,8 @@ export interface Command {
   readonly usage: Uint8Array
   /** What it needs of the unit, and so which reservations of others forbid it; it may depend on the CDB. */
   readonly access: Access | ((cdb: Buffer, position: number) => Access)
+  /** It reads or writes blocks that its CDB names, or any: see block-access.ts. */
+  readonly accessesBlocks?: true
   readonly execute: CommandHandler
   /** For the commands that are answered where no logical unit is. */
   readonly executeWithoutUnit?: (task: ScsiTask, nexus: ScsiNexus) => void

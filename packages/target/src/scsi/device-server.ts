@@ -107,13 +107,18 @@ export class DeviceServer implements TaskExecutor {
     else if (hasNaca(task, command)) failNaca(task, command)
     else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
       task.finish(Status.ReservationConflict)
-    } else command.execute(task, unit, nexus)
+    } else if (command.accessesBlocks !== true || unit.blockAccess.enterFree(task)) {
+      command.execute(task, unit, nexus)
+    } else enterBlocks(task, command, unit, nexus)
   }
 
   aborted(task: ScsiTask): void {
-    // Commands keep nothing outside the task, and a Volume's answer to it ends at `awaitIo`.
+    // A Volume's answer to it ends at `awaitIo`; its blocks are its own until `ended`.
     task.state = null
-    task.unit = null
+  }
+
+  ended(task: ScsiTask): void {
+    if (task.unit !== null) (task.unit as LogicalUnit).blockAccess.leave(task)
   }
 
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean {
@@ -141,6 +146,12 @@ export class DeviceServer implements TaskExecutor {
     }
     return 'complete'
   }
+}
+
+/** Apart from `execute`, which would make room for what the closure holds with every command. */
+function enterBlocks(task: ScsiTask, command: Command, unit: LogicalUnit, nexus: ScsiNexus): void {
+  const proceed = () => command.execute(task, unit, nexus)
+  if (unit.blockAccess.enter(task, proceed)) proceed()
 }
 
 function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus: ScsiNexus): void {

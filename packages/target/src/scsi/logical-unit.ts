@@ -1,10 +1,19 @@
 /** One logical unit: a Volume with an identity, limits, mode parameters, and what is reserved of it. */
 import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
+import { BlockAccess } from './block-access.ts'
 import { Reservations } from './reservations.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
 const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
+/** MAXIMUM UNMAP LBA COUNT: a disk without holes writes zeros instead, and must be done in time. */
+const UNMAP_MAX_BYTES = 256 * 1024 * 1024
+/** MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT. */
+export const UNMAP_DESCRIPTORS_MAX = 256
+/** MAXIMUM COMPARE AND WRITE LENGTH: twice as much is gathered before the blocks are looked at. */
+const COMPARE_AND_WRITE_MAX_BYTES = 32 * 1024
+/** What file systems allocate and free. */
+const UNMAP_GRANULARITY_BYTES = 4096
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export interface LogicalUnitOptions {
@@ -35,12 +44,19 @@ export class LogicalUnit {
   readonly optimalTransferGranularityBlocks: number
   readonly optimalTransferBlocks: number
   readonly transferBlocksMax: number
+  readonly compareAndWriteBlocksMax: number
+  readonly unmapBlocksMax: number
+  readonly optimalUnmapGranularityBlocks: number
+  /** MAXIMUM WRITE SAME LENGTH: these blocks are written on every disk, and must be done in time. */
+  readonly writeSameBlocksMax: number
   readonly rotationRate: number
   readonly reservations = new Reservations()
   /** D_SENSE: sense data are in descriptor format. */
   descriptorSense = false
   /** SWP: hosts have asked for write protection. */
   softwareWriteProtect = false
+  /** Who is at its blocks. */
+  readonly blockAccess = new BlockAccess()
   readonly #writeProtected: boolean
   #capacityBlocks = 0
 
@@ -60,6 +76,10 @@ export class LogicalUnit {
     }
     if (!UUID.test(this.uuid)) throw new RangeError(`${this.volume.name}: got UUID ${this.uuid}`)
     this.transferBlocksMax = TRANSFER_MAX_BYTES / this.blockSizeBytes
+    this.compareAndWriteBlocksMax = Math.min(0xff, this.#blocks(COMPARE_AND_WRITE_MAX_BYTES))
+    this.unmapBlocksMax = this.#blocks(UNMAP_MAX_BYTES)
+    this.optimalUnmapGranularityBlocks = Math.max(1, this.#blocks(UNMAP_GRANULARITY_BYTES))
+    this.writeSameBlocksMax = this.transferBlocksMax
     this.optimalTransferBlocks = Math.min(
       this.transferBlocksMax,
       this.#blocks(options.optimalTransferBytes),

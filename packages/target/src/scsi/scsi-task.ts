@@ -74,6 +74,8 @@ export interface ScsiTask {
   /** Scratch for the SCSI layer: the logical unit, and one number or object, kept between steps. */
   unit: unknown
   state: unknown
+  /** The SCSI layer's as well: where block-access.ts has the task; -1 when a command comes. */
+  blockAccessIndex: number
 
   /** Ends the command without data: GOOD, RESERVATION CONFLICT, BUSY, … */
   finish(status: number): void
@@ -125,6 +127,12 @@ export interface TaskExecutor {
   execute(task: ScsiTask): void
   /** The transport has aborted the task: forget it. Nothing may be called on it afterwards. */
   aborted(task: ScsiTask): void
+  /**
+   * A task is over, however it ended, and no operation of it is under way: its record may be used
+   * again once this returns. Called once, also for a task that never came to `execute`; from within
+   * whatever the transport is doing, so nothing may be done to any task here.
+   */
+  ended(task: ScsiTask): void
   /** Whether `task` is for the logical unit that `nexus` sees at `lun`: it may be at another LUN there. */
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean
   /**

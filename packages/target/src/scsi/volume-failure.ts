@@ -2,6 +2,7 @@
 import type { Sense } from '@platter/protocol/scsi'
 import {
   internalTargetFailure,
+  Opcode,
   readLba,
   spaceAllocationFailed,
   unrecoveredReadError,
@@ -34,7 +35,7 @@ function senseOfVolumeError(
   }
 }
 
-function mediumError(error: VolumeError, lba: number): Sense {
+function mediumError(error: VolumeError, lba: number | undefined): Sense {
   if (error.op === 'read') return unrecoveredReadError(lba)
   // Which of the blocks written before a flush were lost, nobody knows.
   return error.op === 'flush' ? writeError() : writeError(lba)
@@ -49,9 +50,10 @@ function failedLba(
   unit: LogicalUnit,
   cdb: Buffer,
   cdbPosition: number,
-): number {
+): number | undefined {
   if (error.volume === unit.volume.name) return Math.floor(error.offset / unit.blockSizeBytes)
-  return readLba(cdb, cdbPosition)
+  // The ranges of UNMAP are not in its CDB.
+  return cdb[cdbPosition] === Opcode.Unmap ? undefined : readLba(cdb, cdbPosition)
 }
 
 /** The first system error code in the chain of causes. */

@@ -93,6 +93,7 @@ export class Session {
     else if (this.#early.size > 0 && this.#early.get(task.cmdSN) === task)
       this.keepPlace(task.cmdSN)
     else this.window.release()
+    this.executor.ended(task)
     task.end()
     this.#free.push(task)
     if (this.#onEmpty !== null && this.tasks.size === 0) this.#settle()

@@ -74,6 +74,7 @@ export class Task implements ScsiTask, IoCompletion {
   next: TaskStep = unset
   unit: unknown = null
   state: unknown = null
+  blockAccessIndex = -1
 
   status = GOOD
   readonly sense = Buffer.alloc(SENSE_MAX)

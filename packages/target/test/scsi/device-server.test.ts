@@ -242,7 +242,8 @@ t.test('READ CAPACITY gives the last LBA, and a grown volume is told of', async 
     lastLba: 6 * 1024 ** 3 - 1,
     blockSizeBytes: BLOCK,
     physicalBlockExponent: 3,
-    provisioningManaged: false,
+    provisioningManaged: true,
+    readsZeros: true,
   })
   const cdb = cdbOf((cdb, at) => encodeReadCapacity16Cdb(cdb, at, 12))
   t.equal((await run(server, { nexus, cdb })).data?.length, 12)

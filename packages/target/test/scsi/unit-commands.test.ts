@@ -122,9 +122,12 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
     transferBlocksMax: 32768,
     optimalTransferGranularityBlocks: 128,
     optimalTransferBlocks: 512,
-    unmapBlocksMax: 0,
-    writeSameBlocksMax: 0,
-    compareAndWriteBlocksMax: 0,
+    unmapBlocksMax: 512 * 1024,
+    unmapDescriptorsMax: 256,
+    optimalUnmapGranularityBlocks: 8,
+    writeSameBlocksMax: 32768,
+    writeSameNonZero: false,
+    compareAndWriteBlocksMax: 64,
   })
   t.equal(decodeBlockDeviceCharacteristics(await page(VpdPage.BlockDeviceCharacteristics)), 7200)
   t.match(decodeExtendedInquiry(await page(VpdPage.ExtendedInquiry)), { volatileCache: true })
@@ -132,6 +135,13 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
   const capacity = decodeCapacity16((await execute(cdbOf(encodeReadCapacity16Cdb))).data as Buffer)
   t.equal(provisioning.unmap, capacity.provisioningManaged)
   t.equal(provisioning.readsZeros, capacity.readsZeros)
+  t.same(provisioning, {
+    unmap: true,
+    writeSame16: true,
+    writeSame10: false,
+    readsZeros: true,
+    provisioningType: 2,
+  })
 })
 
 t.test('a unit that cannot be is refused', async (t) => {

@@ -23,6 +23,7 @@ export class BlockExecutor implements TaskExecutor {
   readonly executed: number[] = []
   readonly gathered: Buffer[] = []
   readonly abortedTasks: ScsiTask[] = []
+  readonly endedTasks: ScsiTask[] = []
   readonly resets: string[] = []
 
   constructor(volume: Volume) {
@@ -71,6 +72,10 @@ export class BlockExecutor implements TaskExecutor {
 
   aborted(task: ScsiTask): void {
     this.abortedTasks.push(task)
+  }
+
+  ended(task: ScsiTask): void {
+    this.endedTasks.push(task)
   }
 
   isForUnit(task: ScsiTask, _nexus: Nexus, lun: Buffer): boolean {

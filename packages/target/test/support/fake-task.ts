@@ -37,6 +37,9 @@ export class FakeTask implements ScsiTask {
   }
   unit: unknown = null
   state: unknown = null
+  blockAccessIndex = -1
+  /** Told when the task has ended, as a transport tells its executor. */
+  onEnded: (task: FakeTask) => void = () => {}
   dataOut: Buffer = Buffer.alloc(0)
   readonly outcome: Promise<Outcome>
   ended: Outcome | null = null
@@ -134,6 +137,7 @@ export class FakeTask implements ScsiTask {
     if (this.ended) throw new Error('a task was ended twice')
     if (this.#aborted) throw new Error('an aborted task was ended')
     this.ended = outcome
+    this.onEnded(this)
     this.#resolve(outcome)
   }
 }

@@ -6,6 +6,7 @@ import { FakeTask, type FakeTaskOptions, type Outcome } from './fake-task.ts'
 
 export function run(server: DeviceServer, options: FakeTaskOptions): Promise<Outcome> {
   const task = new FakeTask(options)
+  task.onEnded = () => server.ended(task)
   server.execute(task)
   return task.outcome
 }

@@ -16,12 +16,13 @@ import {
   invalidFieldInCdb,
   Opcode,
   Peripheral,
+  ProvisioningType,
   VersionDescriptor,
   VpdPage,
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, sendParameterData } from '../command.ts'
-import type { LogicalUnit } from '../logical-unit.ts'
+import { type LogicalUnit, UNMAP_DESCRIPTORS_MAX } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { RELATIVE_TARGET_PORT, TARGET_PORT_GROUP } from '../target-port.ts'
 
@@ -139,25 +140,26 @@ function extendedInquiry(): Buffer {
 
 function blockLimits(unit: LogicalUnit): Buffer {
   return encodeBlockLimits({
-    compareAndWriteBlocksMax: 0,
+    writeSameNonZero: false,
+    compareAndWriteBlocksMax: unit.compareAndWriteBlocksMax,
     optimalTransferGranularityBlocks: unit.optimalTransferGranularityBlocks,
     transferBlocksMax: unit.transferBlocksMax,
     optimalTransferBlocks: unit.optimalTransferBlocks,
-    unmapBlocksMax: 0,
-    unmapDescriptorsMax: 0,
-    optimalUnmapGranularityBlocks: 0,
-    writeSameBlocksMax: 0,
+    unmapBlocksMax: unit.unmapBlocksMax,
+    unmapDescriptorsMax: UNMAP_DESCRIPTORS_MAX,
+    optimalUnmapGranularityBlocks: unit.optimalUnmapGranularityBlocks,
+    writeSameBlocksMax: unit.writeSameBlocksMax,
   })
 }
 
-/** Agrees with LBPME and LBPRZ of READ CAPACITY(16): fully provisioned, nothing unmaps. */
+/** Agrees with LBPME and LBPRZ of READ CAPACITY(16): thin, since disk files are sparse. */
 function logicalBlockProvisioning(): Buffer {
   return encodeLogicalBlockProvisioning({
-    unmap: false,
-    writeSame16: false,
+    unmap: true,
+    writeSame16: true,
     writeSame10: false,
-    readsZeros: false,
-    provisioningType: 0,
+    readsZeros: true,
+    provisioningType: ProvisioningType.Thin,
   })
 }
 

@@ -23,8 +23,8 @@ function readCapacity16(task: ScsiTask, unit: LogicalUnit): void {
     blockSizeBytes: unit.blockSizeBytes,
     physicalBlockExponent: unit.physicalBlockExponent,
     lowestAlignedLba: 0,
-    provisioningManaged: false,
-    readsZeros: false,
+    provisioningManaged: true,
+    readsZeros: true,
   })
   sendParameterData(task, data, decodeReadCapacity16Cdb(task.cdb, task.cdbPosition))
 }

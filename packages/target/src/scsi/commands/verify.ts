@@ -169,6 +169,7 @@ export const verifyCommands: readonly Command[] = [
     opcode: Opcode.Verify10,
     usage: Uint8Array.of(Opcode.Verify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
+    accessesBlocks: true,
     execute: verify10,
   },
   {
@@ -177,6 +178,7 @@ export const verifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    accessesBlocks: true,
     execute: verify12,
   },
   {
@@ -185,6 +187,7 @@ export const verifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    accessesBlocks: true,
     execute: verify16,
   },
 ]

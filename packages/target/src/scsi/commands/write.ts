@@ -86,6 +86,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write6,
     usage: Uint8Array.of(Opcode.Write6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
     access: 'change',
+    accessesBlocks: true,
     execute: write6,
   },
   {
@@ -93,6 +94,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write10,
     usage: Uint8Array.of(Opcode.Write10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    accessesBlocks: true,
     execute: write10,
   },
   {
@@ -101,6 +103,7 @@ export const writeCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    accessesBlocks: true,
     execute: write12,
   },
   {
@@ -109,6 +112,7 @@ export const writeCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    accessesBlocks: true,
     execute: write16,
   },
 ]

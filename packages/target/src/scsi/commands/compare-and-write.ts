@@ -1,0 +1,119 @@
+/**
+ * COMPARE AND WRITE (SBC-3 section 5.2): writes blocks if they are what the initiator thinks, with no
+ * other command at them from the check to the end of the write.
+ */
+import {
+  dataPhaseError,
+  invalidFieldInCdb,
+  miscompareDuringVerify,
+  Opcode,
+  readCompareAndWriteBlockCount,
+  readLba16,
+  Status,
+  TransferFlag,
+  writeProtected,
+} from '@platter/protocol/scsi'
+import type { VolumeError } from '../../volume/volume.ts'
+import { checkRange } from '../block-range.ts'
+import type { Command } from '../command.ts'
+import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
+import type { LogicalUnit } from '../logical-unit.ts'
+import type { ScsiTask } from '../scsi-task.ts'
+import { failWithVolumeError } from '../volume-failure.ts'
+
+const BLOCK_COUNT_BYTE = 13
+
+function compareAndWrite(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  const blockCount = readCompareAndWriteBlockCount(cdb, cdbPosition)
+  if ((readFlags(task) & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
+  else if (checkRange(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
+    if (unit.writeProtected) fail(task, writeProtected)
+    else if (
+      blockCount > unit.compareAndWriteBlocksMax ||
+      // More data than blocks: so many that their number did not fit into the CDB.
+      task.dataOutLength > 2 * blockCount * unit.blockSizeBytes
+    ) {
+      fail(task, invalidFieldInCdb(BLOCK_COUNT_BYTE))
+    } else if (blockCount === 0) task.finish(Status.Good)
+    else {
+      // All data first: nobody has to wait for blocks because this initiator is slow to send.
+      task.next = dataReceived
+      task.receiveData(2 * blockCount * unit.blockSizeBytes)
+    }
+  }
+}
+
+function readFlags(task: ScsiTask): number {
+  return task.cdb.readUInt8(task.cdbPosition + 1)
+}
+
+function offsetOf(task: ScsiTask): number {
+  return readLba16(task.cdb, task.cdbPosition) * (task.unit as LogicalUnit).blockSizeBytes
+}
+
+/** The bytes that are compared, and as many that are written. */
+function lengthOf(task: ScsiTask): number {
+  const blockCount = readCompareAndWriteBlockCount(task.cdb, task.cdbPosition)
+  return blockCount * (task.unit as LogicalUnit).blockSizeBytes
+}
+
+function dataReceived(task: ScsiTask): void {
+  const { cdb, cdbPosition } = task
+  const unit = task.unit as LogicalUnit
+  if (task.dataOut.length < 2 * lengthOf(task)) {
+    fail(task, dataPhaseError)
+    return
+  }
+  const lba = readLba16(cdb, cdbPosition)
+  const blockCount = readCompareAndWriteBlockCount(cdb, cdbPosition)
+  unit.blockAccess.exclude(task, lba, blockCount, () => readBlocks(task, unit))
+}
+
+function readBlocks(task: ScsiTask, unit: LogicalUnit): void {
+  const length = lengthOf(task)
+  const medium = Buffer.allocUnsafeSlow(length)
+  task.state = medium
+  task.next = compareBlocks
+  unit.volume.read(offsetOf(task), medium, 0, length, task.awaitIo())
+}
+
+function compareBlocks(task: ScsiTask, error: VolumeError | null): void {
+  if (error !== null) {
+    failWithVolumeError(task, error)
+    return
+  }
+  const { dataOut } = task
+  const medium = task.state as Buffer
+  const { length } = medium
+  if (medium.compare(dataOut, 0, length) !== 0) {
+    // INFORMATION is where in the data the first byte lies that differs.
+    fail(task, miscompareDuringVerify(medium.findIndex((byte, at) => byte !== dataOut[at])))
+    return
+  }
+  task.next = (readFlags(task) & TransferFlag.Fua) === 0 ? written : flushWritten
+  const { volume } = task.unit as LogicalUnit
+  volume.write(offsetOf(task), dataOut, length, length, task.awaitIo())
+}
+
+function written(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) task.finish(Status.Good)
+  else failWithVolumeError(task, error)
+}
+
+/** FUA: the blocks are on the disks before GOOD. */
+function flushWritten(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) flushThen(task, task.unit as LogicalUnit, written)
+  else failWithVolumeError(task, error)
+}
+
+const FLAGS = TransferFlag.Protect | TransferFlag.Dpo | TransferFlag.Fua
+
+export const compareAndWriteCommand: Command = {
+  name: 'COMPARE AND WRITE',
+  opcode: Opcode.CompareAndWrite,
+  // biome-ignore format: a CDB is one line
+  usage: Uint8Array.of(Opcode.CompareAndWrite, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 255, 0, CONTROL_USAGE),
+  access: 'change',
+  execute: compareAndWrite,
+}

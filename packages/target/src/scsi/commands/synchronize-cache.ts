@@ -1,12 +1,5 @@
 /** SYNCHRONIZE CACHE(10) and (16): SBC-3 sections 5.25 and 5.26. */
-import {
-  Opcode,
-  readLba10,
-  readLba16,
-  readTransferLength10,
-  readTransferLength16,
-  Status,
-} from '@platter/protocol/scsi'
+import { Opcode, readLba, readTransferLength, Status } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkRange } from '../block-range.ts'
 import type { Command } from '../command.ts'
@@ -15,21 +8,14 @@ import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
 
-function synchronizeCache10(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  synchronize(task, unit, readLba10(cdb, cdbPosition), readTransferLength10(cdb, cdbPosition))
-}
-
-function synchronizeCache16(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  synchronize(task, unit, readLba16(cdb, cdbPosition), readTransferLength16(cdb, cdbPosition))
-}
-
 /**
  * Flushes the whole unit, whatever the range: a disk has no way to flush a part. IMMED is not
  * looked at: to answer after the flush is allowed with it as well, and then GOOD always means it.
  */
-function synchronize(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: number): void {
+function synchronizeCache(task: ScsiTask, unit: LogicalUnit): void {
+  const { cdb, cdbPosition } = task
+  const lba = readLba(cdb, cdbPosition)
+  const blockCount = readTransferLength(cdb, cdbPosition)
   if (checkRange(task, unit, lba, blockCount)) flushThen(task, unit, synchronized)
 }
 
@@ -45,7 +31,7 @@ export const synchronizeCacheCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache10, 0, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
-    execute: synchronizeCache10,
+    execute: synchronizeCache,
   },
   {
     name: 'SYNCHRONIZE CACHE(16)',
@@ -53,6 +39,6 @@ export const synchronizeCacheCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache16, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
-    execute: synchronizeCache16,
+    execute: synchronizeCache,
   },
 ]

@@ -71,13 +71,18 @@ t.test('SIGTERM and SIGINT stop it cleanly, with a host connected', async (t) =>
 t.test('a host that is logged in is listed, with both ends of its connection', async (t) => {
   const target = await TargetProcess.start()
   t.same(await target.command('session', 'list'), [])
-  const host = await RawConnection.logIn(target.port, { targetName: await target.targetName() })
+  const host = await RawConnection.logIn(target.port, {
+    targetName: await target.targetName(),
+    keys: { 'X#NodeArchitecture': 'ExampleOS/1.2' },
+  })
+  t.match(host.agreed['X#NodeArchitecture'], /^Platter\/\d/)
   const [session, ...others] = await target.command<object[]>('session', 'list')
   t.same(others, [])
   t.match(session, {
     initiatorName: /^iqn\./,
     isid: /^[0-9a-f]{12}$/,
     type: 'normal',
+    nodeArchitecture: 'ExampleOS/1.2',
     connections: [{ remote: /^127\.0\.0\.1:\d+$/, local: target.portal }],
   })
   t.match((await target.try('session', 'list')).stdout, /^INITIATOR .*\niqn\./)

@@ -106,6 +106,7 @@ class ComposedTarget implements Target {
     this.#node = new TargetNode({
       targetName,
       targetPortalGroupTag,
+      nodeArchitecture: `Platter/${version}`,
       negotiation,
       limits: defaultLimits,
       executor: this.#devices,
@@ -177,6 +178,7 @@ class ComposedTarget implements Target {
       isid: identity.isid,
       tsih: identity.tsih,
       type: identity.type === 'Discovery' ? 'discovery' : 'normal',
+      nodeArchitecture: identity.nodeArchitecture ?? null,
       connections: [...connections.values()].map(({ cid, remote, local }) => ({
         cid,
         remote,

@@ -54,6 +54,9 @@ export const VALUE_BYTES_MAX = 255
 /** The longest value of a key that carries a large binary value, in bytes of text. */
 export const LARGE_VALUE_BYTES_MAX = 8192
 
+/** What a node is made of, as text for people (RFC 7143 section 13.26). */
+export const NODE_ARCHITECTURE = 'X#NodeArchitecture'
+
 const anyStage = ['security', 'operational', 'full-feature'] as const
 const login = ['security', 'operational'] as const
 const both = ['initiator', 'target'] as const
@@ -159,7 +162,13 @@ const table: readonly KeyDefinition[] = [
     defaultValue: '1',
     laterThanRfc3720: true,
   },
-  { ...leading, name: 'X#NodeArchitecture', rule: { kind: 'declarative' } },
+  {
+    ...leading,
+    name: NODE_ARCHITECTURE,
+    rule: { kind: 'declarative' },
+    // No rule names a stage, and nothing but logs may depend on this key (RFC 7143 section 13.26).
+    stages: login,
+  },
 
   // Authentication (RFC 7143 section 12).
   { ...authentication, name: 'AuthMethod' },

@@ -84,6 +84,8 @@ export const Session = Type.Object({
   isid: Type.String(),
   tsih: Size,
   type: Type.Enum(['normal', 'discovery']),
+  /** What the host says it is made of (X#NodeArchitecture), if it does. */
+  nodeArchitecture: Nullable(Type.String()),
   connections: Type.Array(Connection),
 })
 export type Session = Static<typeof Session>

@@ -42,12 +42,9 @@ export class LoginPhase implements FramerHandler {
 
   constructor(port: LoginPhasePort) {
     this.#port = port
-    const { targetName, targetAlias, targetPortalGroupTag, negotiation, limits } = port.node.options
+    const { limits, ...policy } = port.node.options
     this.#login = new TargetLogin({
-      targetName,
-      ...(targetAlias === undefined ? {} : { targetAlias }),
-      targetPortalGroupTag,
-      negotiation,
+      ...policy,
       authMethods: ['None'],
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,

@@ -9,6 +9,7 @@ import {
   LoginStatus,
   Negotiation,
   type NegotiationPolicy,
+  NODE_ARCHITECTURE,
   ProtocolError,
   parseList,
   type SessionParameters,
@@ -34,6 +35,8 @@ export type AuthMethod = 'None'
 export interface LoginPolicy {
   readonly targetName: string
   readonly targetAlias?: string
+  /** Told to initiators that tell theirs, and to no other. */
+  readonly nodeArchitecture?: string
   readonly targetPortalGroupTag: number
   readonly negotiation: NegotiationPolicy
   /** The methods that are acceptable; which of them is used, the initiator's order decides. */
@@ -54,6 +57,8 @@ export interface LoginIdentity {
   readonly sessionType: 'Normal' | 'Discovery'
   readonly initiatorName: string
   readonly initiatorAlias: string | undefined
+  /** What the initiator says it is made of: for people, nothing may depend on it. */
+  readonly nodeArchitecture: string | undefined
   /** A discovery session need not name a target. */
   readonly targetName: string | undefined
   readonly isid: string
@@ -218,9 +223,9 @@ export class TargetLogin {
       case 'identification':
         return this.#identify(stage, request, pairs)
       case 'security':
-        return this.#security(stage, request, takePairs(stage, laterPairs(pairs)))
+        return this.#security(stage, request, this.#take(stage, laterPairs(pairs)))
       case 'operational':
-        return this.#operational(stage, request, takePairs(stage, laterPairs(pairs)))
+        return this.#operational(stage, request, this.#take(stage, laterPairs(pairs)))
       case 'unheard':
       case 'over':
         throw new Error(`no request is taken in when a login is ${stage.name}`)
@@ -250,10 +255,25 @@ export class TargetLogin {
     if (currentStage === StageNumber.Security) {
       const authentication: Authentication = { method: 'undecided' }
       const stage = { ...identified, name: 'security', authentication } as const
-      return this.#security(stage, request, [...own, ...takePairs(stage, pairs)])
+      return this.#security(stage, request, [...own, ...this.#take(stage, pairs)])
     }
     const stage = { ...identified, name: 'operational' } as const
-    return this.#operational(stage, request, [...own, ...takePairs(stage, pairs)])
+    return this.#operational(stage, request, [...own, ...this.#take(stage, pairs)])
+  }
+
+  /** Gives each pair to the negotiation, and returns what it answers. */
+  #take({ negotiation, name }: NegotiatingStage, pairs: readonly TextPair[]): TextPair[] {
+    const { nodeArchitecture } = this.#policy
+    const answers: TextPair[] = []
+    for (const [key, value] of pairs) {
+      const answer = negotiation.receive(key, value, name)
+      if (answer !== undefined) answers.push(answer)
+      // open-iscsi gives up a login for a key that it does not know: who sends this one knows it.
+      if (key === NODE_ARCHITECTURE && nodeArchitecture !== undefined) {
+        answers.push(negotiation.declare(key, nodeArchitecture))
+      }
+    }
+    return answers
   }
 
   #security(
@@ -310,8 +330,9 @@ export class TargetLogin {
       return { ...ending, outcome: 'continue' }
     }
     const initiatorAlias = negotiation.received('InitiatorAlias')
+    const nodeArchitecture = negotiation.received(NODE_ARCHITECTURE)
     const { isid, tsih, cid } = header
-    const identity = { ...names, initiatorAlias, isid, tsih, cid }
+    const identity = { ...names, initiatorAlias, nodeArchitecture, isid, tsih, cid }
     const refusal = this.#policy.admit(identity)
     if (refusal !== undefined) return this.#fail(request, refusal, 'no session can be had for it')
     this.#stage = { name: 'over' }
@@ -342,14 +363,4 @@ function fields({ currentStage }: LoginRequest, text: Buffer): LoginResponseFiel
     versionActive: VERSION,
     text,
   }
-}
-
-/** Gives each pair to the negotiation, and returns what it answers. */
-function takePairs(stage: NegotiatingStage, pairs: readonly TextPair[]): TextPair[] {
-  const answers: TextPair[] = []
-  for (const [key, value] of pairs) {
-    const answer = stage.negotiation.receive(key, value, stage.name)
-    if (answer !== undefined) answers.push(answer)
-  }
-  return answers
 }

@@ -14,6 +14,8 @@ export interface SessionIdentity {
   readonly type: 'Normal' | 'Discovery'
   readonly initiatorName: string
   readonly initiatorAlias: string | undefined
+  /** As the initiator declared it, for people only. */
+  readonly nodeArchitecture: string | undefined
   readonly isid: string
   readonly tsih: number
 }

@@ -38,6 +38,8 @@ export const defaultLimits: SessionLimits = {
 export interface TargetNodeOptions {
   readonly targetName: string
   readonly targetAlias?: string
+  /** Told to initiators that tell theirs (RFC 7143 section 13.26). */
+  readonly nodeArchitecture?: string
   readonly targetPortalGroupTag: number
   readonly negotiation: NegotiationPolicy
   readonly limits: SessionLimits
@@ -136,6 +138,7 @@ export class TargetNode {
         type: identity.sessionType,
         initiatorName: identity.initiatorName,
         initiatorAlias: identity.initiatorAlias,
+        nodeArchitecture: identity.nodeArchitecture,
         isid: identity.isid,
         tsih: this.#nextTsih(),
       },

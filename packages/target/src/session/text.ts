@@ -107,7 +107,7 @@ export class TextExchange {
       if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
       else if (key === 'MaxRecvDataSegmentLength') this.#declare(value)
       else if (key === 'InitiatorAlias') continue
-      else answers.push([key, knownAtLoginOnly.has(key) ? 'Reject' : 'NotUnderstood'])
+      else answers.push([key, keyDefinition(key) === undefined ? 'NotUnderstood' : 'Reject'])
     }
     return encodeText(answers)
   }
@@ -141,25 +141,3 @@ function refused(message: string): ProtocolError {
   const { ProtocolError: reason } = RejectReason
   return new ProtocolError('text', message, { kind: 'reject', reason })
 }
-
-const knownAtLoginOnly: ReadonlySet<string> = new Set([
-  'AuthMethod',
-  'HeaderDigest',
-  'DataDigest',
-  'MaxConnections',
-  'TargetName',
-  'InitiatorName',
-  'InitialR2T',
-  'ImmediateData',
-  'MaxBurstLength',
-  'FirstBurstLength',
-  'DefaultTime2Wait',
-  'DefaultTime2Retain',
-  'MaxOutstandingR2T',
-  'DataPDUInOrder',
-  'DataSequenceInOrder',
-  'ErrorRecoveryLevel',
-  'SessionType',
-  'TaskReporting',
-  'iSCSIProtocolLevel',
-])

@@ -51,10 +51,14 @@ t.test('other keys are refused, or not understood', async (t) => {
   const answers = ask(start(), [
     ['InitiatorAlias', 'host'],
     ['MaxBurstLength', '512'],
+    ['TargetName', TARGET_NAME],
+    ['X#NodeArchitecture', 'Example/1'],
     ['X-org.example.Speed', 'high'],
   ])
   t.same(answers, [
     ['MaxBurstLength', 'Reject'],
+    ['TargetName', 'Reject'],
+    ['X#NodeArchitecture', 'Reject'],
     ['X-org.example.Speed', 'NotUnderstood'],
   ])
 })

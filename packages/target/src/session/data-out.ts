@@ -20,9 +20,18 @@ import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 /** The unit in which data reach the medium: the page cache's, and a multiple of every block size. */
 const PAGE_BYTES = 4096
 
-/** ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR (RFC 7143 section 11.4.7.2), in fixed format. */
-// biome-ignore format: one line, as it is sent
-const DATA_LOST_SENSE = Buffer.from([0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x47, 0x05, 0, 0, 0, 0])
+/**
+ * What is wrong with a command's data, as the additional sense code of its ABORTED COMMAND
+ * (RFC 7143 section 11.4.7.2). The rest of the data is dropped.
+ */
+export const DataFault = {
+  None: 0,
+  /** Some failed their digest, or never came. */
+  Lost: 0x4705,
+  /** A sequence ended before all that it had to bring. */
+  IncorrectAmount: 0x0c0d,
+} as const
+export type DataFault = (typeof DataFault)[keyof typeof DataFault]
 
 /** What the receiver needs of its connection and session. */
 export interface DataOutPort {
@@ -69,7 +78,7 @@ export class DataOutReceiver {
   start(task: Task): void {
     const { held, received } = task
     task.held = null
-    if (held !== null && !task.dataLost) {
+    if (held !== null && task.dataFault === DataFault.None) {
       const length = Math.min(received, task.dataOutWanted)
       task.received = 0
       if (length > 0) this.#place(task, held, 0, length)
@@ -83,7 +92,7 @@ export class DataOutReceiver {
    * before it returns.
    */
   take(task: Task, buffer: Buffer, position: number, length: number): void {
-    if (task.dataLost) return
+    if (task.dataFault !== DataFault.None) return
     if (task.dataOutWanted < 0) {
       this.#hold(task, buffer, position, length)
       task.received += length
@@ -97,8 +106,8 @@ export class DataOutReceiver {
   /** All data that came so far is taken in: asks for more, or goes on with the command. */
   advance(task: Task): void {
     if (task.stage !== TaskStage.Executing || task.unsolicitedOpen || task.dataOutWanted < 0) return
-    if (task.dataLost) {
-      if (task.r2tCount === 0 && task.pendingIo === 0) this.#endLost(task)
+    if (task.dataFault !== DataFault.None) {
+      if (task.r2tCount === 0 && task.pendingIo === 0) this.#endFaulty(task)
       return
     }
     if (task.received >= task.dataOutWanted && task.r2tCount === 0) {
@@ -124,13 +133,16 @@ export class DataOutReceiver {
    * and without error recovery they can't be asked for again: the command fails, once all that was due
    * has come (RFC 7143 sections 7.8 and 7.9).
    */
-  #endLost(task: Task): void {
+  #endFaulty(task: Task): void {
     task.carryLength = 0
     this.#port.takeBack(task)
-    task.checkCondition(DATA_LOST_SENSE)
+    task.checkCondition(abortedCommand(task.dataFault))
   }
 
-  /** Checks a Data-Out header against what the command expects next; throws ProtocolError. */
+  /**
+   * Checks a Data-Out header against what the command expects next. Notes a fault that costs the
+   * command; throws ProtocolError for one that costs the connection.
+   */
   check(task: Task, pdu: DataOut): void {
     const length = pdu.dataSegmentLength
     const solicited = pdu.targetTransferTag !== RESERVED_TAG
@@ -142,8 +154,8 @@ export class DataOutReceiver {
     }
     const head = task.r2tHead
     const dataSN = solicited ? (task.r2tDataSN[head] as number) : task.unsolicitedDataSN
-    if (pdu.dataSN !== dataSN) task.dataLost = true
-    if (task.dataLost) return
+    if (pdu.dataSN !== dataSN) task.dataFault = DataFault.Lost
+    if (task.dataFault !== DataFault.None) return
     if (pdu.bufferOffset !== task.received) {
       throw breach(`BufferOffset ${pdu.bufferOffset} is out of order, wanted ${task.received}`)
     }
@@ -151,9 +163,8 @@ export class DataOutReceiver {
     if (task.received + length > end) {
       throw breach(`data up to byte ${task.received + length}, wanted no more than ${end}`)
     }
-    if (solicited && pdu.final && task.received + length < end) {
-      throw breach(`F bit at byte ${task.received + length} of a sequence of ${end}`)
-    }
+    // Who sends data unasked in PDUs of their own sends all that may come unasked.
+    if (pdu.final && task.received + length < end) task.dataFault = DataFault.IncorrectAmount
     if (solicited) task.r2tDataSN[head] = dataSN + 1
     else task.unsolicitedDataSN = dataSN + 1
   }
@@ -273,6 +284,13 @@ export class DataOutReceiver {
     task.requested += length
     this.#port.sendReadyToTransfer(pdu)
   }
+}
+
+/** Sense data in fixed format. */
+function abortedCommand(additionalSense: number): Buffer {
+  const sense = Buffer.from([0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  sense.writeUInt16BE(additionalSense, 12)
+  return sense
 }
 
 function breach(message: string): ProtocolError {

@@ -20,7 +20,7 @@ import type { CloseReason, ConnectionSink } from './connection-sink.ts'
 import type { ControlContext } from './control-pdu.ts'
 import { ControlReceiver } from './control-receiver.ts'
 import { type DataInPort, DataInSender } from './data-in.ts'
-import { type DataOutPort, DataOutReceiver } from './data-out.ts'
+import { DataFault, type DataOutPort, DataOutReceiver } from './data-out.ts'
 import type { Responder } from './responder.ts'
 import type { Session, SessionConnection } from './session.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
@@ -159,7 +159,7 @@ export class FullFeaturePhase
     this.responder.reject(RejectReason.DataDigestError, this.#header, 0)
     if (this.#use === Use.Task) {
       const task = this.#task as Task
-      task.dataLost = true
+      task.dataFault = DataFault.Lost
       this.#dataEnded(task)
     }
     this.#pduEnded()

@@ -114,8 +114,8 @@ export class Task implements ScsiTask, IoCompletion {
   carry: Buffer = NO_DATA
   carryLength = 0
   writeError: VolumeError | null = null
-  /** Some of the data never came, or failed their digest: the rest is dropped, and the command fails. */
-  dataLost = false
+  /** A DataFault of data-out.ts: if not 0, the rest of the data is dropped, and the command fails. */
+  dataFault = 0
   r2tSN = 0
   /** Bytes asked for so far, by R2T. */
   requested = 0
@@ -162,7 +162,7 @@ export class Task implements ScsiTask, IoCompletion {
     this.unsolicitedOpen = command.write && !command.final
     this.unsolicitedDataSN = 0
     this.carryLength = 0
-    this.dataLost = false
+    this.dataFault = 0
     this.r2tSN = 0
     this.requested = 0
     this.r2tHead = 0

@@ -75,9 +75,10 @@ t.test('unsolicited data come once, in order, and up to FirstBurstLength (UNH 7.
   }
   const session = start()
   const tag = session.initiator.command({ ...write, final: false })
-  session.initiator.dataOut({ tag, offset: 0 }, block)
+  session.initiator.dataOut({ tag, offset: 0 }, Buffer.alloc(1024))
   session.initiator.receiveAll(ReadyToTransfer)
-  session.initiator.dataOut({ tag, offset: 512, dataSN: 1 }, block)
+  session.volume.writes.length = 0
+  session.initiator.dataOut({ tag, offset: 1024, dataSN: 1 }, block)
   refuses(t, session, /after its last/)
 })
 
@@ -88,7 +89,6 @@ t.test('solicited data follow their R2T (UNH 7.1)', async (t) => {
     [([, second]) => ({ ttt: second!, offset: 0 }), 2048, /is not the R2T due/],
     [([ttt]) => ({ ttt: ttt!, offset: 512 }), 512, /BufferOffset 512 is out of order/],
     [([ttt]) => ({ ttt: ttt!, offset: 0 }), 2052, /no more than 2048/],
-    [([ttt]) => ({ ttt: ttt!, offset: 0 }), 1024, /F bit at byte 1024/],
   ]
   for (const [fields, length, message] of cases) {
     const session = start()
@@ -98,6 +98,29 @@ t.test('solicited data follow their R2T (UNH 7.1)', async (t) => {
     initiator.dataOut({ tag, ...fields(ttts) }, Buffer.alloc(length))
     refuses(t, session, message)
   }
+})
+
+t.test('a sequence that ends early costs its command (UNH 16.3.6)', async (t) => {
+  const session = start()
+  const { initiator } = session
+  // More than FirstBurstLength is expected, as much as that, and more after immediate data.
+  const unsolicited = [
+    [{ ...write, final: false }, 0],
+    [{ ...write, blocks: 2, final: false }, 0],
+    [{ ...write, final: false }, 256],
+  ] as const
+  for (const [command, immediate] of unsolicited) {
+    const tag = initiator.command(command, Buffer.alloc(immediate))
+    initiator.dataOut({ tag, offset: immediate }, block)
+    failsAlone(t, session, tag, 0x0c0d)
+  }
+  const tag = initiator.command(write)
+  const [first, second] = initiator.receiveAll(ReadyToTransfer)
+  initiator.dataOut({ tag, ttt: first!.targetTransferTag, offset: 0 }, block)
+  t.same(initiator.receive(), [], 'the other R2T is still to be answered')
+  const ttt = second!.targetTransferTag
+  initiator.dataOut({ tag, ttt, offset: 2048 }, Buffer.alloc(2048))
+  failsAlone(t, session, tag, 0x0c0d)
 })
 
 t.test('a gap in DataSN fails the command, after the rest of what was due', async (t) => {
@@ -150,11 +173,19 @@ t.test('a header that fails its digest ends the connection, unanswered', async (
   t.same(executor.executed, [])
 })
 
-/** The command ended with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR, and the connection goes on. */
-function failsAlone(t: Test, { initiator, volume }: ReturnType<typeof start>, tag: number): void {
+/**
+ * The command ended with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR unless told otherwise, and the
+ * connection goes on.
+ */
+function failsAlone(
+  t: Test,
+  { initiator, volume }: ReturnType<typeof start>,
+  tag: number,
+  code = 0x4705,
+): void {
   const response = initiator.receiveOne(ScsiResponse)
   t.match(response, { initiatorTaskTag: tag, status: 2 })
-  t.same([response.data[4], response.data[14], response.data[15]], [0x0b, 0x47, 0x05])
+  t.same([response.data[4], response.data.readUInt16BE(14)], [0x0b, code])
   t.same(volume.writes, [], 'nothing was written')
   t.equal(initiator.sink.closed, null)
   initiator.ping(1)

@@ -207,11 +207,10 @@ t.test('whole pages go to the volume in one write for each piece that has any', 
   ])
 })
 
-t.test('of unsolicited data that end early the rest is asked for', async (t) => {
+t.test('of immediate data short of FirstBurstLength the rest is asked for', async (t) => {
   const { initiator, volume } = start({ firstBurst: 8192, maxBurst: 4096 })
   volume.now = () => true
-  const tag = initiator.command({ opcode: 0x2a, blocks: 16, write: true, final: false })
-  initiator.dataOut({ tag, offset: 0 }, Buffer.alloc(512, 1))
+  const tag = initiator.command({ opcode: 0x2a, blocks: 16, write: true }, Buffer.alloc(512, 1))
   t.match(initiator.receiveOne(ReadyToTransfer), {
     initiatorTaskTag: tag,
     bufferOffset: 512,

@@ -38,16 +38,24 @@ export interface PartitionInfo {
 export class TargetProcess {
   readonly stateDirectory: string
   readonly port: number
+  readonly #flags: readonly string[]
   #process: BackgroundProcess | undefined
 
-  private constructor(stateDirectory: string, port: number) {
+  private constructor(stateDirectory: string, port: number, flags: readonly string[]) {
     this.stateDirectory = stateDirectory
     this.port = port
+    this.#flags = flags
   }
 
-  /** Starts a server with an empty state of its own on a free port of the loopback interface. */
-  static async start(stateDirectory: string = temporaryDirectory()): Promise<TargetProcess> {
-    const target = new TargetProcess(stateDirectory, await freePort())
+  /**
+   * Starts a server with an empty state of its own on a free port of the loopback interface. It is
+   * given `flags` at each start.
+   */
+  static async start(
+    stateDirectory: string = temporaryDirectory(),
+    flags: readonly string[] = [],
+  ): Promise<TargetProcess> {
+    const target = new TargetProcess(stateDirectory, await freePort(), flags)
     await target.serve()
     return target
   }
@@ -55,7 +63,8 @@ export class TargetProcess {
   /** Runs `platterd serve` and waits until it accepts connections and commands. */
   async serve(): Promise<void> {
     const portal = ['--portal', this.portal]
-    const parameters = [platterdScript(), 'serve', '--state', this.stateDirectory, ...portal]
+    const state = ['--state', this.stateDirectory]
+    const parameters = [platterdScript(), 'serve', ...state, ...portal, ...this.#flags]
     this.#process = new BackgroundProcess(process.execPath, parameters)
     await this.#process.untilReady(() => accepts(this.port))
     await this.#process.untilReady(async () => {

@@ -4,6 +4,7 @@ import { arrayCommand } from './cli/array-commands.ts'
 import { diskCommand } from './cli/disk-commands.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { partitionCommand } from './cli/partition-commands.ts'
+import { redirectCommand } from './cli/redirect-commands.ts'
 import { serveCommand } from './cli/serve-command.ts'
 import { sessionCommand, statusCommand } from './cli/status-commands.ts'
 import { version } from './version.ts'
@@ -57,6 +58,7 @@ function createProgram(io: CliIo): Command {
     diskCommand(io),
     arrayCommand(io),
     partitionCommand(io),
+    redirectCommand(io),
     sessionCommand(io),
     statusCommand(io),
   ]

@@ -38,6 +38,22 @@ export const Grant = Type.Object(
 )
 export type Grant = Static<typeof Grant>
 
+const HostName = Type.String({
+  pattern: '^(\\*|(iqn|eui|naa)\\..{1,219})$',
+  description: 'the iSCSI name of a host, or * for all hosts',
+})
+
+/** Where hosts are sent instead of being let in. */
+export const Redirect = Type.Object(
+  {
+    host: HostName,
+    address: Type.String({ pattern: ':[0-9]{1,5}$', description: 'HOST:PORT' }),
+    permanent: Type.Boolean(),
+  },
+  closed,
+)
+export type Redirect = Static<typeof Redirect>
+
 const StateSchema = Type.Object(
   {
     version: Type.Literal(1),
@@ -45,6 +61,7 @@ const StateSchema = Type.Object(
     targetPortalGroupTag: Type.Integer({ minimum: 1, maximum: 65535 }),
     disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
     grants: Type.Array(Grant),
+    redirects: Type.Optional(Type.Array(Redirect)),
   },
   closed,
 )
@@ -138,6 +155,10 @@ function findConflicts(state: State): string[] {
   for (const [index, disk] of state.disks.entries()) {
     const first = state.disks.indexOf(disk)
     if (first < index) faults.push(`disks[${index}]: got that of disks[${first}]`)
+  }
+  for (const [index, { host }] of (state.redirects ?? []).entries()) {
+    const first = state.redirects?.findIndex((redirect) => redirect.host === host) ?? index
+    if (first < index) faults.push(`redirects[${index}].host: got that of redirects[${first}]`)
   }
   return faults
 }

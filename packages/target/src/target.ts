@@ -3,7 +3,7 @@
  * imports it but the command line and index.ts.
  */
 import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
-import type { Session as SessionInfo, Status } from './admin/model.ts'
+import type { Redirect, Session as SessionInfo, Status } from './admin/model.ts'
 import type { NewArray, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { ChangeQueue } from './change-queue.ts'
 import { formatPortal } from './config.ts'
@@ -12,6 +12,7 @@ import { makePrivateDirectory, type OnStep } from './durable-file.ts'
 import { Inventory, type PartitionServer, type ServedPartition } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
 import { IscsiServer, type PortalAddress } from './net/iscsi-server.ts'
+import { Redirects } from './redirects.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
@@ -92,6 +93,7 @@ class ComposedTarget implements Target {
   readonly #node: TargetNode
   readonly #network: IscsiServer
   readonly #inventory: Inventory
+  readonly #redirects: Redirects
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
   readonly #startedMs = performance.now()
@@ -102,6 +104,7 @@ class ComposedTarget implements Target {
     this.#state = state
     this.#unlock = unlock
     this.#log = options.log ?? silentLog
+    this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     const { targetName, targetPortalGroupTag } = state.current
     this.#node = new TargetNode({
       targetName,
@@ -110,6 +113,7 @@ class ComposedTarget implements Target {
       negotiation,
       limits: defaultLimits,
       executor: this.#devices,
+      redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
     this.#inventory = new Inventory({
@@ -190,6 +194,7 @@ class ComposedTarget implements Target {
   listDisks = () => this.#inventory.listDisks()
   listArrays = () => this.#inventory.listArrays()
   listPartitions = () => this.#inventory.listPartitions()
+  listRedirects = () => [...this.#redirects.list()]
 
   createDisk = (path: string, sizeBytes: number) =>
     this.#changes.run(() => this.#inventory.createDisk(path, sizeBytes))
@@ -203,6 +208,8 @@ class ComposedTarget implements Target {
     this.#changes.run(() => this.#inventory.growPartition(key, sizeBytes))
   deletePartition = (key: PartitionKey) =>
     this.#changes.run(() => this.#inventory.deletePartition(key))
+  createRedirect = (redirect: Redirect) => this.#changes.run(() => this.#redirects.create(redirect))
+  deleteRedirect = (host: string) => this.#changes.run(() => this.#redirects.delete(host))
 }
 
 /** Partitions as logical units of the device server. */

@@ -169,6 +169,29 @@ t.test('tables are for people', async (t) => {
   t.match(await it.text('status'), /portals {5}127\.0\.0\.1:\d+\n/)
 })
 
+t.test('hosts are sent elsewhere, and no longer', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')
+  t.equal(
+    await it.text('redirect', 'create', '192.0.2.7'),
+    'every host will be sent to 192.0.2.7:3260\n',
+  )
+  const host = ['--host', 'iqn.2024-01.org.example:host']
+  t.same(await it.json('redirect', 'create', 'san.example:99', ...host, '--permanent'), {
+    host: host[1],
+    address: 'san.example:99',
+    permanent: true,
+  })
+  t.match(await it.text('redirect', 'list'), /^HOST .*\n\* .*temporarily\niqn.* permanently\n$/)
+  t.match(await it.fails('redirect', 'create', '192.0.2.8', ...host), {
+    code: 1,
+    err: /a redirect of iqn.* already/,
+  })
+  t.match(await it.text('redirect', 'delete', ...host), /no longer be sent away/)
+  t.equal(await it.json('redirect', 'delete'), null)
+  t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')
+})
+
 t.test('an error is told with its code, as JSON when asked for', async (t) => {
   const it = await serve(t, await stateDirectory(t))
   t.match(await it.fails('partition', 'create', 'r9/x', '--size', '1M'), {

@@ -56,6 +56,20 @@ t.test('a fault names its path, what was got and what was wanted', async (t) => 
       { ...good, grants: [grant(4, id('1')), grant(5, id('1'))] },
       /grants\[1\]\.partition: got that of grants\[0\]/,
     ],
+    [
+      { ...good, redirects: [{ host: 'x', address: 'a:1', permanent: true }] },
+      /redirects\[0\]\.host: got "x", wanted the iSCSI name of a host/,
+    ],
+    [
+      {
+        ...good,
+        redirects: [
+          { host: '*', address: 'a:1', permanent: true },
+          { host: '*', address: 'b:1', permanent: false },
+        ],
+      },
+      /redirects\[1\]\.host: got that of redirects\[0\]/,
+    ],
     [null, /got null, wanted object/],
     [[], /wanted object/],
   ]

@@ -90,6 +90,22 @@ export const Session = Type.Object({
 })
 export type Session = Static<typeof Session>
 
+export const HostName = Type.String({
+  pattern: '^(\\*|.{5,223})$',
+  description: 'the iSCSI name of a host, or * for all hosts',
+})
+
+/** Where hosts are sent when they log in. */
+export const Redirect = Type.Object({
+  /** `*` is every host that has no redirect of its own. */
+  host: HostName,
+  /** `host:port` */
+  address: Type.String(),
+  /** Hosts may remember it. */
+  permanent: Type.Boolean(),
+})
+export type Redirect = Static<typeof Redirect>
+
 export const Status = Type.Object({
   version: Type.String(),
   pid: Size,

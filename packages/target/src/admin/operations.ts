@@ -3,10 +3,18 @@ import type { Static } from 'typebox'
 import { arrays } from './arrays.ts'
 import { disks } from './disks.ts'
 import { partitions } from './partitions.ts'
+import { redirects } from './redirects.ts'
 import { sessions } from './sessions.ts'
 import { status } from './status.ts'
 
-export const operations = { ...disks, ...arrays, ...partitions, ...sessions, ...status }
+export const operations = {
+  ...disks,
+  ...arrays,
+  ...partitions,
+  ...redirects,
+  ...sessions,
+  ...status,
+}
 
 export type OperationName = keyof typeof operations
 export type Input<N extends OperationName> = Static<(typeof operations)[N]['input']>

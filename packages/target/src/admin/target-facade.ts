@@ -3,7 +3,7 @@
  * of the server. Sizes are bytes, paths absolute; inputs are checked against admin's schemas before
  * they come here.
  */
-import type { ArrayInfo, Disk, Partition, Session, Status } from './model.ts'
+import type { ArrayInfo, Disk, Partition, Redirect, Session, Status } from './model.ts'
 
 /** Why an operation was refused; every code has one HTTP status, in server.ts. */
 export type TargetErrorCode =
@@ -63,4 +63,9 @@ export interface TargetFacade {
   createPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
   growPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
   deletePartition(partition: PartitionKey): Promise<void>
+
+  listRedirects(): Redirect[]
+  /** For logins from now on; sessions that there are stay. */
+  createRedirect(redirect: Redirect): Promise<Redirect>
+  deleteRedirect(host: string): Promise<void>
 }

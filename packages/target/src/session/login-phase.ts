@@ -13,7 +13,8 @@ import {
   ProtocolError,
   type SessionParameters,
 } from '@platter/protocol/iscsi'
-import { type LoginAnswer, type LoginIdentity, TargetLogin } from './login.ts'
+import { type LoginAnswer, TargetLogin } from './login.ts'
+import type { LoginIdentity } from './login-policy.ts'
 import type { Responder } from './responder.ts'
 import type { Session } from './session.ts'
 import type { TargetNode } from './target-node.ts'
@@ -49,6 +50,7 @@ export class LoginPhase implements FramerHandler {
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,
       admit: (identity) => port.node.admit(identity),
+      redirect: (initiatorName) => port.node.options.redirect?.(initiatorName),
     })
   }
 

@@ -8,7 +8,6 @@ import {
   type LoginRequest,
   LoginStatus,
   Negotiation,
-  type NegotiationPolicy,
   NODE_ARCHITECTURE,
   ProtocolError,
   parseList,
@@ -17,6 +16,7 @@ import {
   TextAssembler,
   type TextPair,
 } from '@platter/protocol/iscsi'
+import type { AuthMethod, LoginIdentity, LoginPolicy, LoginRedirect } from './login-policy.ts'
 import {
   checkTransit,
   checkUnchanged,
@@ -28,44 +28,6 @@ import {
   refused,
   StageNumber,
 } from './login-request.ts'
-
-/** Ways in which an initiator can authenticate here. `None` is not to. */
-export type AuthMethod = 'None'
-
-export interface LoginPolicy {
-  readonly targetName: string
-  readonly targetAlias?: string
-  /** Told to initiators that tell theirs, and to no other. */
-  readonly nodeArchitecture?: string
-  readonly targetPortalGroupTag: number
-  readonly negotiation: NegotiationPolicy
-  /** The methods that are acceptable; which of them is used, the initiator's order decides. */
-  readonly authMethods: readonly AuthMethod[]
-  /** Requests that one login may take. */
-  readonly loginRequestsMax: number
-  /** Text that one login may carry in all, in bytes. */
-  readonly textBytesMax: number
-  /**
-   * Asked once, when a login has succeeded but for this: whether there is, or can be, a session for
-   * it. Returns the status to refuse it with, or undefined.
-   */
-  admit(identity: LoginIdentity): LoginStatus | undefined
-}
-
-/** Who logged in, and to what. Names are normalised; `isid` is twelve hexadecimal digits. */
-export interface LoginIdentity {
-  readonly sessionType: 'Normal' | 'Discovery'
-  readonly initiatorName: string
-  readonly initiatorAlias: string | undefined
-  /** What the initiator says it is made of: for people, nothing may depend on it. */
-  readonly nodeArchitecture: string | undefined
-  /** A discovery session need not name a target. */
-  readonly targetName: string | undefined
-  readonly isid: string
-  /** As requested: 0 for a new session. */
-  readonly tsih: number
-  readonly cid: number
-}
 
 /** What a Login Response is to say; sequence numbers and the TSIH are for the connection to add. */
 interface LoginResponseFields {
@@ -167,6 +129,10 @@ export class TargetLogin {
     this.#text.append(data, 0, data.length)
     if (request.continued) return { ...fields(request, NO_TEXT), outcome: 'continue' }
     const { stage, answers, ready } = this.#negotiate(request, this.#text.take())
+    if (stage.name === 'operational' || ready) {
+      const elsewhere = this.#redirect(stage)
+      if (elsewhere !== undefined) return this.#send(request, elsewhere)
+    }
     this.#stage = stage
     this.#ready = ready
     const { peerMaxRecvDataSegmentLength } = stage.negotiation.result()
@@ -315,6 +281,23 @@ export class TargetLogin {
     // What we want to say ourselves we say when the initiator has said all, so as not to ask first.
     const offers = transit ? stage.negotiation.offer() : []
     return { stage, answers: [...answers, ...offers], ready: !stage.negotiation.outstanding }
+  }
+
+  /** Only a new session can be had elsewhere, and only an authenticated host learns where. */
+  #redirect({ header, names }: NegotiatingStage): LoginRedirect | undefined {
+    if (names.sessionType !== 'Normal' || header.tsih !== 0) return undefined
+    return this.#policy.redirect(names.initiatorName)
+  }
+
+  #send(request: LoginRequest, { address, permanent }: LoginRedirect): LoginAnswer {
+    this.#stage = { name: 'over' }
+    const { TargetMovedPermanently, TargetMovedTemporarily } = LoginStatus
+    return {
+      ...fields(request, encodeText([['TargetAddress', address]])),
+      status: permanent ? TargetMovedPermanently : TargetMovedTemporarily,
+      outcome: 'failed',
+      detail: `sent to ${address}`,
+    }
   }
 
   /** Responds with the next segment of the answer; the last may end the stage, if both sides want. */

@@ -11,7 +11,7 @@ import {
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
 import { CommandWindow } from './command-window.ts'
-import type { LoginIdentity } from './login.ts'
+import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'
 
 /** Bounds on what hosts may use; each is enforced, and exceeding it has an answer. */
@@ -44,6 +44,8 @@ export interface TargetNodeOptions {
   readonly negotiation: NegotiationPolicy
   readonly limits: SessionLimits
   readonly executor: TaskExecutor
+  /** Where a host is sent instead of being let in; by default nowhere. */
+  redirect?(initiatorName: string): LoginRedirect | undefined
 }
 
 /** The two ends of a TCP connection, as the portal saw them. */

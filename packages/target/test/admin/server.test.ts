@@ -83,6 +83,11 @@ t.test('every operation answers what its schema says', async (t) => {
   t.equal((await call(socketPath, 'array list', {})).length, 1)
   await call(socketPath, 'session list', {})
   t.match(await call(socketPath, 'status', {}), { partitionCount: 1, diskCount: 2 })
+  const host = 'iqn.2024-01.org.example:host'
+  const redirect = { host, address: '192.0.2.7:3260', permanent: true }
+  t.same(await call(socketPath, 'redirect create', redirect), redirect)
+  t.same(await call(socketPath, 'redirect list', {}), [redirect])
+  await call(socketPath, 'redirect delete', { host })
   await call(socketPath, 'partition delete', key)
   await call(socketPath, 'array delete', { name: key.array })
   t.same([...called].sort(), Object.keys(operations).sort(), 'none is left out')

@@ -6,7 +6,7 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import t from 'tap'
-import type { LoginIdentity } from '../../src/session/login.ts'
+import type { LoginIdentity } from '../../src/session/login-policy.ts'
 import {
   authNone,
   initiatorName,

@@ -9,7 +9,8 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import type { Test } from 'tap'
-import { type LoginAnswer, type LoginPolicy, TargetLogin } from '../../src/session/login.ts'
+import { type LoginAnswer, TargetLogin } from '../../src/session/login.ts'
+import type { LoginPolicy } from '../../src/session/login-policy.ts'
 
 export const initiatorName = 'iqn.2024-01.org.example:host'
 export const targetName = 'iqn.2024-01.org.platter:san'
@@ -28,6 +29,7 @@ export const policy: LoginPolicy = {
   loginRequestsMax: 16,
   textBytesMax: 65536,
   admit: () => undefined,
+  redirect: () => undefined,
 }
 
 export function target(overrides: Partial<LoginPolicy> = {}): TargetLogin {

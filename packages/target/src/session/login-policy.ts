@@ -1,0 +1,49 @@
+/** What a login is allowed, and who has come of it: between login.ts and the target node. */
+import type { LoginStatus, NegotiationPolicy } from '@platter/protocol/iscsi'
+
+/** Ways in which an initiator can authenticate here. `None` is not to. */
+export type AuthMethod = 'None'
+
+export interface LoginPolicy {
+  readonly targetName: string
+  readonly targetAlias?: string
+  /** Told to initiators that tell theirs, and to no other. */
+  readonly nodeArchitecture?: string
+  readonly targetPortalGroupTag: number
+  readonly negotiation: NegotiationPolicy
+  /** The methods that are acceptable; which of them is used, the initiator's order decides. */
+  readonly authMethods: readonly AuthMethod[]
+  /** Requests that one login may take. */
+  readonly loginRequestsMax: number
+  /** Text that one login may carry in all, in bytes. */
+  readonly textBytesMax: number
+  /**
+   * Asked once, when a login has succeeded but for this: whether there is, or can be, a session for
+   * it. Returns the status to refuse it with, or undefined.
+   */
+  admit(identity: LoginIdentity): LoginStatus | undefined
+  /** Where to send an authenticated initiator that wants a new session, if anywhere. */
+  redirect(initiatorName: string): LoginRedirect | undefined
+}
+
+/** Where an initiator is to log in instead. */
+export interface LoginRedirect {
+  /** A value of TargetAddress, without a portal group tag (RFC 7143 section 13.8). */
+  readonly address: string
+  readonly permanent: boolean
+}
+
+/** Who logged in, and to what. Names are normalised; `isid` is twelve hexadecimal digits. */
+export interface LoginIdentity {
+  readonly sessionType: 'Normal' | 'Discovery'
+  readonly initiatorName: string
+  readonly initiatorAlias: string | undefined
+  /** What the initiator says it is made of: for people, nothing may depend on it. */
+  readonly nodeArchitecture: string | undefined
+  /** A discovery session need not name a target. */
+  readonly targetName: string | undefined
+  readonly isid: string
+  /** As requested: 0 for a new session. */
+  readonly tsih: number
+  readonly cid: number
+}

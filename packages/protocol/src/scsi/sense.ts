@@ -91,8 +91,9 @@ export function writeError(lba?: number): Sense {
 }
 
 /** MISCOMPARE DURING VERIFY OPERATION; what `information` means depends on the command. */
-export function miscompareDuringVerify(information: number): Sense {
-  return { ...senseOf(SenseKey.Miscompare, 0x1d00), information }
+export function miscompareDuringVerify(information?: number): Sense {
+  const sense = senseOf(SenseKey.Miscompare, 0x1d00)
+  return information === undefined ? sense : { ...sense, information }
 }
 
 const FIXED_LENGTH = 18

@@ -25,6 +25,7 @@ import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
 import { unmapCommand } from './commands/unmap.ts'
 import { verifyCommands } from './commands/verify.ts'
 import { writeCommands } from './commands/write.ts'
+import { writeAndVerifyCommands } from './commands/write-and-verify.ts'
 import { writeSameCommands } from './commands/write-same.ts'
 
 const others: readonly Command[] = [
@@ -37,6 +38,7 @@ const others: readonly Command[] = [
   ...modeSenseCommands,
   ...readCommands,
   ...writeCommands,
+  ...writeAndVerifyCommands,
   ...synchronizeCacheCommands,
   ...verifyCommands,
   compareAndWriteCommand,

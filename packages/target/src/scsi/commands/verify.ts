@@ -6,7 +6,6 @@
 import {
   dataPhaseError,
   invalidFieldInCdb,
-  miscompareDuringVerify,
   Opcode,
   readLba,
   readLba10,
@@ -25,11 +24,9 @@ import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import { CompareDestination } from '../compare-destination.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
+import { failMiscompare, scanMedium } from '../medium-scan.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
-
-/** What one step of a VERIFY without data of its own reads. */
-const PIECE_BYTES = 256 * 1024
 
 const ByteCheck = { None: 0, All: 1, Reserved: 2, OneBlock: 3 } as const
 
@@ -61,7 +58,7 @@ function verify(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: numb
   else if (blockCount === 0) task.finish(Status.Good)
   else if (byteCheck === ByteCheck.All) compareAll(task, unit, lba, blockCount)
   else if (byteCheck === ByteCheck.OneBlock) receivePattern(task, unit)
-  else scan(task, unit, lba, blockCount, null)
+  else scanMedium(task, unit, lba, blockCount, null)
 }
 
 function compareAll(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: number): void {
@@ -78,12 +75,6 @@ function finishCompared(task: ScsiTask, error: VolumeError | null): void {
   else task.finish(Status.Good)
 }
 
-/** INFORMATION is the LBA of the block that differs. */
-function failMiscompare(task: ScsiTask, offset: number): void {
-  const { blockSizeBytes } = task.unit as LogicalUnit
-  fail(task, miscompareDuringVerify(Math.floor(offset / blockSizeBytes)))
-}
-
 function receivePattern(task: ScsiTask, unit: LogicalUnit): void {
   task.next = scanWithPattern
   task.receiveData(unit.blockSizeBytes)
@@ -94,71 +85,8 @@ function scanWithPattern(task: ScsiTask): void {
   const { cdb, cdbPosition, dataOut } = task
   if (dataOut.length < unit.blockSizeBytes) fail(task, dataPhaseError)
   else {
-    scan(task, unit, readLba(cdb, cdbPosition), readTransferLength(cdb, cdbPosition), dataOut)
+    scanMedium(task, unit, readLba(cdb, cdbPosition), readTransferLength(cdb, cdbPosition), dataOut)
   }
-}
-
-/** How far the reading of a range has come; in `task.state` meanwhile. */
-interface Scan {
-  readonly piece: Buffer
-  readonly end: number
-  /** One block that each must equal. */
-  readonly pattern: Buffer | null
-  offset: number
-  length: number
-}
-
-function scan(
-  task: ScsiTask,
-  unit: LogicalUnit,
-  lba: number,
-  blockCount: number,
-  pattern: Buffer | null,
-): void {
-  const { blockSizeBytes } = unit
-  const pieceBlocks = Math.max(1, Math.floor(PIECE_BYTES / blockSizeBytes))
-  const scan: Scan = {
-    piece: Buffer.allocUnsafeSlow(Math.min(blockCount, pieceBlocks) * blockSizeBytes),
-    end: (lba + blockCount) * blockSizeBytes,
-    pattern,
-    offset: lba * blockSizeBytes,
-    length: 0,
-  }
-  task.state = scan
-  task.next = scanPiece
-  readPiece(task, scan)
-}
-
-/** Always by the way that waits, so that a long VERIFY leaves the event loop to others. */
-function readPiece(task: ScsiTask, scan: Scan): void {
-  const { volume } = task.unit as LogicalUnit
-  scan.length = Math.min(scan.piece.length, scan.end - scan.offset)
-  volume.read(scan.offset, scan.piece, 0, scan.length, task.awaitIo())
-}
-
-function scanPiece(task: ScsiTask, error: VolumeError | null): void {
-  if (error !== null) {
-    failWithVolumeError(task, error)
-    return
-  }
-  const scan = task.state as Scan
-  const mismatch =
-    scan.pattern === null ? -1 : findOtherBlock(scan.piece, scan.length, scan.pattern)
-  if (mismatch >= 0) {
-    failMiscompare(task, scan.offset + mismatch)
-    return
-  }
-  scan.offset += scan.length
-  if (scan.offset < scan.end) readPiece(task, scan)
-  else task.finish(Status.Good)
-}
-
-/** Where the first block of `data` that is not `pattern` begins; -1 if there is none. */
-function findOtherBlock(data: Buffer, length: number, pattern: Buffer): number {
-  for (let at = 0; at < length; at += pattern.length) {
-    if (data.compare(pattern, 0, pattern.length, at, at + pattern.length) !== 0) return at
-  }
-  return -1
 }
 
 const FLAGS = VerifyFlag.Protect | VerifyFlag.Dpo | VerifyFlag.BytchkMask

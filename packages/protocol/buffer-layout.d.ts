@@ -26,6 +26,13 @@ declare module 'buffer-layout' {
   export function struct<const F extends readonly Layout[]>(fields: F): Structure<F>
   export function u8(): Layout<number, undefined>
   export function u8<const N extends string>(property: N): Layout<number, N>
+  export function u16(): Layout<number, undefined>
+  export function u16<const N extends string>(property: N): Layout<number, N>
+  export function u32(): Layout<number, undefined>
+  export function u32<const N extends string>(property: N): Layout<number, N>
+  export function s32<const N extends string>(property: N): Layout<number, N>
+  /** 64 bits; exact below 2^53. */
+  export function nu64<const N extends string>(property: N): Layout<number, N>
   export function u16be(): Layout<number, undefined>
   export function u16be<const N extends string>(property: N): Layout<number, N>
   export function u24be(): Layout<number, undefined>

@@ -1,6 +1,7 @@
 /** `platter mount`: logs in, mounts, and stays until it is unmounted or told to stop. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { BlockDevice } from '../block/block-device.ts'
+import { chooseDriver, type DriverName, driverNames } from '../fuse/choose-driver.ts'
 import { DeviceMount } from '../fuse/mount.ts'
 import { type ConnectedTarget, connect, discover } from '../host.ts'
 import type { SessionEvent } from '../net/persistent-session.ts'
@@ -14,6 +15,7 @@ interface Flags extends PortalFlags {
   readonly allowOther?: boolean
   /** In ms. */
   readonly retryFor: number
+  readonly driver: DriverName
 }
 
 /** How often an unmount that was asked for is tried while files are open, in ms. */
@@ -30,6 +32,11 @@ export function mountCommand(io: CliIo): Command {
       'how long I/O waits for a target that is gone, before it fails',
       secondsArgument,
       120_000,
+    )
+    .addOption(
+      new Option('--driver <driver>', 'what speaks FUSE: our own, fuse-native, or whichever works')
+        .choices(driverNames)
+        .default('auto'),
     )
     .action((portal: Endpoint, directory: string, flags: Flags) =>
       mount(io, portal, directory, flags),
@@ -55,6 +62,7 @@ async function mount(io: CliIo, portal: Endpoint, directory: string, flags: Flag
       devices: target.devices,
       source: formatPortal(portal),
       allowOther: flags.allowOther ?? false,
+      driver: chooseDriver(flags.driver),
       onStale: () =>
         io.err(`platter: cleaning up a mount on ${directory} whose process has died\n`),
     })

@@ -1,9 +1,9 @@
 /** A directory in which each block device is a file, from its mount to its end. */
 import type { BlockDevice } from '../block/block-device.ts'
 import { BlockFile } from './block-file.ts'
+import { chooseDriver } from './choose-driver.ts'
 import type { FuseDriver } from './fuse-driver.ts'
 import { MountpointError, prepareMountpoint, unmount, untilUnmounted } from './mountpoint.ts'
-import { mountNative } from './native/driver.ts'
 
 /** The root directory has the one before. */
 const FIRST_INODE = 2
@@ -15,6 +15,7 @@ export interface DeviceMountOptions {
   readonly allowOther?: boolean
   /** Told when the mount of a process that has died was cleaned away. */
   readonly onStale?: () => void
+  /** What speaks with the kernel; see choose-driver.ts. */
   readonly driver?: FuseDriver
 }
 
@@ -32,7 +33,7 @@ export class DeviceMount {
 
   /** Rejects with a MountpointError that says what to do. */
   static async mount(options: DeviceMountOptions): Promise<DeviceMount> {
-    const { devices, driver = mountNative } = options
+    const { devices, driver = chooseDriver('auto') } = options
     const directory = await prepareMountpoint(options.directory, options.onStale ?? (() => {}))
     const files = devices.map((device, index) => new BlockFile(device, FIRST_INODE + index))
     const byName = new Map(files.map((file) => [file.name, file]))

@@ -3,14 +3,11 @@
  * and moves at most 128 KiB in a request: see docs/performance.md.
  */
 import type { Attributes, default as Fuse, Operations } from 'fuse-native'
+import { fileMode, ROOT_INODE, rootMode, SECTOR_BYTES } from '../attributes.ts'
 import { Errno } from '../errno.ts'
 import type { BlockDirectory, FuseDriver, MountOptions } from '../fuse-driver.ts'
 import { findFusermount, MountpointError } from '../mountpoint.ts'
 
-const DIRECTORY = 0o040000
-const REGULAR = 0o100000
-const ROOT_INODE = 1
-const SECTOR_BYTES = 512
 const PREFERRED_BYTES = 128 * 1024
 
 export const mountNative: FuseDriver = async (files, options) => {
@@ -54,9 +51,8 @@ async function loadFuseNative(): Promise<typeof Fuse> {
   }
 }
 
-function operations(files: BlockDirectory, { allowOther }: MountOptions): Operations {
+function operations(files: BlockDirectory, options: MountOptions): Operations {
   const mounted = new Date()
-  const permissions = allowOther ? 0o666 : 0o600
   /** Files by their path, as libfuse names them, and by their descriptor. */
   const byPath = new Map([...files.values()].map((file) => [`/${file.name}`, file]))
   const byDescriptor = [...files.values()]
@@ -75,11 +71,10 @@ function operations(files: BlockDirectory, { allowOther }: MountOptions): Operat
     ctime: mounted,
   })
   const attributesOf = (path: string): Attributes | undefined => {
-    if (path === '/') return attributes(DIRECTORY | 0o755, ROOT_INODE, 0)
+    if (path === '/') return attributes(rootMode, ROOT_INODE, 0)
     const file = byPath.get(path)
     if (file === undefined) return undefined
-    const mode = file.readOnly ? permissions & 0o444 : permissions
-    return attributes(REGULAR | mode, file.inode, file.sizeBytes)
+    return attributes(fileMode(file, options), file.inode, file.sizeBytes)
   }
 
   return {

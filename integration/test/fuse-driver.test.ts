@@ -1,0 +1,173 @@
+/** Both FUSE drivers, by the same operations: a partition is a file that behaves as a disk does. */
+import { constants } from 'node:fs'
+import {
+  chmod,
+  type FileHandle,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
+import t, { type Test } from 'tap'
+import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { FuseMount, isMounted } from '../lib/fuse-mount.ts'
+import { requires } from '../lib/requires.ts'
+import { TargetProcess } from '../lib/target-process.ts'
+
+t.teardown(cleanUp)
+const MiB = 2 ** 20
+const SIZE = 16 * MiB
+const drivers = ['kernel', 'native'] as const
+
+async function startTarget(): Promise<TargetProcess> {
+  const target = await TargetProcess.start()
+  await target.createPartition({
+    directory: temporaryDirectory(),
+    disks: 2,
+    diskSize: '32M',
+    chunk: '64K',
+    array: 'array',
+    partition: 'disk',
+    size: '16M',
+  })
+  return target
+}
+
+/** Numbers from 0 to below `bound`, the same for the same seed (xorshift32). */
+function randomNumbers(seed: number): (bound: number) => number {
+  let state = seed
+  return (bound) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % bound
+  }
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+/** Any length up to 300 KiB or, aligned, what O_DIRECT is mostly used with. */
+function anyRange(random: (bound: number) => number, aligned: boolean): Range {
+  const unit = aligned ? 4096 : 1
+  const length = (1 + random((300 * 1024) / unit)) * unit
+  return { offset: random((SIZE - length) / unit) * unit, length }
+}
+
+/**
+ * Writes and reads at random through handles that differ in their flags, several at once where they
+ * do not overlap, and holds each read against what was written before.
+ */
+async function exercise(t: Test, path: string, model: Buffer, seed: number): Promise<void> {
+  const random = randomNumbers(seed)
+  const flags = [constants.O_RDWR, constants.O_RDWR | constants.O_DIRECT]
+  const handles = [
+    ...(await Promise.all(flags.map((flag) => open(path, flag)))),
+    await open(path, constants.O_RDWR | constants.O_DSYNC),
+  ]
+  for (let round = 0; round < 60; round++) {
+    const handle = handles[random(handles.length)] as FileHandle
+    const direct = handle === handles[1]
+    const writes = apart(Array.from({ length: 8 }, () => anyRange(random, direct)))
+    await Promise.all(writes.map((range, index) => write(handle, model, range, round * 8 + index)))
+    if (round % 7 === 0) await handle.datasync()
+    const reader = handles[random(handles.length)] as FileHandle
+    const { offset, length } = anyRange(random, reader === handles[1])
+    const { buffer } = await reader.read(Buffer.alloc(length), 0, length, offset)
+    if (!buffer.equals(model.subarray(offset, offset + length))) {
+      t.fail(`seed ${seed}, round ${round}: ${length} bytes at ${offset} differ`)
+    }
+  }
+  for (const handle of handles) await handle.close()
+}
+
+async function write(handle: FileHandle, model: Buffer, range: Range, mark: number): Promise<void> {
+  const data = Buffer.alloc(range.length, `write ${mark};`)
+  data.copy(model, range.offset)
+  await handle.write(data, 0, range.length, range.offset)
+}
+
+function apart(ranges: readonly Range[]): Range[] {
+  const chosen: Range[] = []
+  for (const range of ranges) {
+    const free = chosen.every(
+      ({ offset, length }) =>
+        range.offset >= offset + length || offset >= range.offset + range.length,
+    )
+    if (free) chosen.push(range)
+  }
+  return chosen
+}
+
+async function contents(path: string): Promise<Buffer> {
+  const handle = await open(path)
+  const { buffer } = await handle.read(Buffer.alloc(SIZE), 0, SIZE, 0)
+  await handle.close()
+  return buffer
+}
+
+for (const driver of drivers) {
+  t.test(
+    `${driver}: reads and writes of every kind agree, and stay`,
+    requires('mount', 'fuse'),
+    async (t) => {
+      const target = await startTarget()
+      const model = Buffer.alloc(SIZE)
+      const mount = await FuseMount.mount(target.portal, '--driver', driver)
+      const seed = 1 + (process.pid % 100_000)
+      await exercise(t, mount.file('disk'), model, seed)
+      t.ok((await contents(mount.file('disk'))).equals(model), `seed ${seed}: as a whole`)
+      await mount.unmount()
+      await target.stop()
+      await target.serve()
+      const again = await FuseMount.mount(target.portal, '--driver', driver)
+      t.ok((await contents(again.file('disk'))).equals(model), 'after a new mount and a restart')
+      await again.unmount()
+      await target.stop()
+    },
+  )
+
+  t.test(
+    `${driver}: nothing makes, moves, removes or resizes a partition from here`,
+    requires('mount', 'fuse'),
+    async (t) => {
+      const target = await startTarget()
+      const mount = await FuseMount.mount(target.portal, '--driver', driver)
+      const file = mount.file('disk')
+      const refused = { code: 'EPERM' }
+      await t.rejects(writeFile(mount.file('other'), ''), refused)
+      await t.rejects(rm(file), refused)
+      await t.rejects(rename(file, mount.file('other')), refused)
+      await t.rejects(chmod(file, 0o777), refused)
+      await t.rejects(stat(mount.file('other')), { code: 'ENOENT' })
+      const truncating = await open(file, 'w')
+      await truncating.close()
+      t.equal((await stat(file)).size, SIZE)
+      t.strictSame(await readdir(mount.directory), ['disk'])
+      await mount.unmount()
+      await target.stop()
+    },
+  )
+
+  t.test(
+    `${driver}: a mount goes with its process, however that ends`,
+    requires('mount', 'fuse'),
+    async (t) => {
+      const target = await startTarget()
+      const first = await FuseMount.mount(target.portal, '--driver', driver)
+      await first.process.end('SIGKILL')
+      for (let look = 0; look < 100 && isMounted(first.directory); look++) {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      t.notOk(isMounted(first.directory))
+      const second = await FuseMount.mount(target.portal, '--driver', driver)
+      t.equal((await stat(second.file('disk'))).size, SIZE)
+      await second.unmount()
+      await target.stop()
+    },
+  )
+}

@@ -1,0 +1,262 @@
+/**
+ * What the kernel asks of a mount, answered from the files: a flat directory that nobody can change,
+ * in which each file is a disk.
+ */
+import { constants } from 'node:fs'
+import { constants as os } from 'node:os'
+import { fileMode, ROOT_INODE, rootMode, SECTOR_BYTES } from '../attributes.ts'
+import type { BlockFile } from '../block-file.ts'
+import { Errno } from '../errno.ts'
+import type { BlockDirectory, MountOptions } from '../fuse-driver.ts'
+import { encodeDirectory } from './directory-entries.ts'
+import {
+  attributesLayout,
+  attributesOutLayout,
+  entryOutLayout,
+  FuseOpcode,
+  OPEN_PARALLEL_DIRECT_WRITES,
+  offsets,
+  openInLayout,
+  openOutLayout,
+  SetattrValid,
+  setattrInLayout,
+  statfsOutLayout,
+  transferInLayout,
+} from './fuse-layout.ts'
+import { negotiateInit } from './init.ts'
+import { ANSWER_AT, ARGUMENTS_AT, type FuseRequest, WRITE_DATA_AT } from './request.ts'
+
+/** How long the kernel may believe names and attributes, in s. */
+const VALID_S = 1
+const BLOCK_BYTES = 4096
+const NAME_LENGTH_MAX = 255
+const ACCESS_MODE = 3
+const NOT_IMPLEMENTED = -os.errno.ENOSYS
+
+const transfer = offsets(transferInLayout, ARGUMENTS_AT)
+const openIn = offsets(openInLayout, ARGUMENTS_AT)
+const setattrIn = offsets(setattrInLayout, ARGUMENTS_AT)
+
+/** Answers a request, now or later. */
+type Operation = (request: FuseRequest) => void
+
+function each(opcodes: readonly number[], operation: Operation): [number, Operation][] {
+  return opcodes.map((opcode) => [opcode, operation])
+}
+
+const nothingToDo = [
+  ...each([FuseOpcode.Forget, FuseOpcode.BatchForget], (request) => request.forget()),
+  ...each(
+    [FuseOpcode.Release, FuseOpcode.Releasedir, FuseOpcode.Fsyncdir, FuseOpcode.Destroy],
+    (request) => request.fail(0),
+  ),
+]
+
+/** The files are the target's partitions: nothing here makes, moves or removes one. */
+const refused = each(
+  [
+    FuseOpcode.Symlink,
+    FuseOpcode.Mknod,
+    FuseOpcode.Mkdir,
+    FuseOpcode.Unlink,
+    FuseOpcode.Rmdir,
+    FuseOpcode.Rename,
+    FuseOpcode.Rename2,
+    FuseOpcode.Link,
+    FuseOpcode.Create,
+  ],
+  (request) => request.fail(Errno.NotPermitted),
+)
+
+export class FuseFileSystem {
+  readonly #byName: BlockDirectory
+  readonly #byInode = new Map<number, BlockFile>()
+  readonly #options: MountOptions
+  readonly #operations: ReadonlyMap<number, Operation>
+  readonly #mountedAt = Math.floor(Date.now() / 1000)
+  readonly #uid = process.getuid?.() ?? 0
+  readonly #gid = process.getgid?.() ?? 0
+
+  /** @param onReady called once, when the kernel and we have agreed on the protocol, or could not. */
+  constructor(
+    files: BlockDirectory,
+    options: MountOptions,
+    onReady: (error: Error | null) => void,
+  ) {
+    this.#byName = files
+    for (const file of files.values()) this.#byInode.set(file.inode, file)
+    this.#options = options
+    this.#operations = new Map([
+      ...nothingToDo,
+      ...refused,
+      [FuseOpcode.Read, (request) => this.#read(request)],
+      [FuseOpcode.Write, (request) => this.#write(request)],
+      [FuseOpcode.Fsync, (request) => this.#fsync(request)],
+      [FuseOpcode.Lookup, (request) => this.#lookup(request)],
+      [FuseOpcode.Getattr, (request) => this.#getattr(request)],
+      [FuseOpcode.Setattr, (request) => this.#setattr(request)],
+      [FuseOpcode.Open, (request) => this.#open(request)],
+      [FuseOpcode.Opendir, (request) => this.#opened(request, 0)],
+      [FuseOpcode.Readdir, (request) => this.#readdir(request)],
+      [FuseOpcode.Statfs, (request) => this.#statfs(request)],
+      [FuseOpcode.Init, (request) => negotiateInit(request, onReady)],
+    ])
+  }
+
+  /** Answers a request, now or later. */
+  handle(request: FuseRequest): void {
+    const operation = this.#operations.get(request.opcode)
+    if (operation === undefined) request.fail(NOT_IMPLEMENTED)
+    else operation(request)
+  }
+
+  #read(request: FuseRequest): void {
+    const file = this.#byInode.get(request.nodeId)
+    if (file === undefined) {
+      request.fail(Errno.NoEntry)
+      return
+    }
+    const length = request.u32(transfer.size)
+    file.read(request.u64(transfer.offset), request.buffer, ANSWER_AT, length, request.readDone)
+  }
+
+  /** A program that opened the file with O_SYNC or O_DSYNC has its answer when the data are durable. */
+  #write(request: FuseRequest): void {
+    const file = this.#byInode.get(request.nodeId)
+    if (file === undefined) {
+      request.fail(Errno.NoEntry)
+      return
+    }
+    const durable = (request.u32(transfer.openFlags) & constants.O_DSYNC) !== 0
+    const done = durable ? flushedFirst(file, request) : request.writeDone
+    const length = request.u32(transfer.size)
+    file.write(request.u64(transfer.offset), request.buffer, WRITE_DATA_AT, length, done)
+  }
+
+  #fsync(request: FuseRequest): void {
+    this.#withFile(request, (file) => file.flush(request.fail))
+  }
+
+  #withFile(request: FuseRequest, act: (file: BlockFile) => void): void {
+    const file = this.#byInode.get(request.nodeId)
+    if (file === undefined) request.fail(Errno.NoEntry)
+    else act(file)
+  }
+
+  #lookup(request: FuseRequest): void {
+    const end = request.buffer.indexOf(0, ARGUMENTS_AT)
+    const name = request.buffer.toString('utf8', ARGUMENTS_AT, end)
+    const file = this.#byName.get(name)
+    if (request.nodeId !== ROOT_INODE || file === undefined) {
+      request.fail(Errno.NoEntry)
+      return
+    }
+    const entry = {
+      nodeId: file.inode,
+      generation: 0,
+      entryValid: VALID_S,
+      attributesValid: VALID_S,
+      entryValidNs: 0,
+      attributesValidNs: 0,
+    }
+    const length = entryOutLayout.encode(entry, request.buffer, ANSWER_AT)
+    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, file))
+  }
+
+  #getattr(request: FuseRequest): void {
+    const file = this.#byInode.get(request.nodeId)
+    if (file === undefined && request.nodeId !== ROOT_INODE) {
+      request.fail(Errno.NoEntry)
+      return
+    }
+    const { buffer } = request
+    const length = attributesOutLayout.encode({ valid: VALID_S, validNs: 0 }, buffer, ANSWER_AT)
+    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, file))
+  }
+
+  /** Times and sizes mean nothing to a disk: setting them is accepted, and changes nothing. */
+  #setattr(request: FuseRequest): void {
+    const refused = SetattrValid.Mode | SetattrValid.Uid | SetattrValid.Gid
+    if ((request.u32(setattrIn.valid) & refused) !== 0) request.fail(Errno.NotPermitted)
+    else this.#getattr(request)
+  }
+
+  #open(request: FuseRequest): void {
+    this.#withFile(request, (file) => {
+      const writes = (request.u32(openIn.flags) & ACCESS_MODE) !== constants.O_RDONLY
+      if (writes && file.readOnly) request.fail(Errno.ReadOnly)
+      // The device itself keeps writes that overlap in order.
+      else this.#opened(request, OPEN_PARALLEL_DIRECT_WRITES)
+    })
+  }
+
+  #opened(request: FuseRequest, flags: number): void {
+    request.buffer.fill(0, ANSWER_AT, ANSWER_AT + openOutLayout.span)
+    request.succeed(openOutLayout.encode({ handle: 0, flags }, request.buffer, ANSWER_AT))
+  }
+
+  #readdir(request: FuseRequest): void {
+    const first = request.u64(transfer.offset)
+    const into = request.buffer.subarray(ANSWER_AT, ANSWER_AT + request.u32(transfer.size))
+    const directory = { inode: ROOT_INODE, mode: rootMode }
+    const entries = [
+      { ...directory, name: '.' },
+      { ...directory, name: '..' },
+      ...[...this.#byName.values()].map((file) => ({
+        inode: file.inode,
+        mode: fileMode(file, this.#options),
+        name: file.name,
+      })),
+    ]
+    request.succeed(encodeDirectory(entries, first, into))
+  }
+
+  #statfs(request: FuseRequest): void {
+    let bytes = 0
+    for (const file of this.#byName.values()) bytes += file.sizeBytes
+    const answer = {
+      blocks: Math.floor(bytes / BLOCK_BYTES),
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: this.#byName.size,
+      filesFree: 0,
+      blockSize: BLOCK_BYTES,
+      nameLengthMax: NAME_LENGTH_MAX,
+      fragmentSize: BLOCK_BYTES,
+    }
+    request.buffer.fill(0, ANSWER_AT, ANSWER_AT + statfsOutLayout.span)
+    request.succeed(statfsOutLayout.encode(answer, request.buffer, ANSWER_AT))
+  }
+
+  /** @returns the length of the attributes of a file, or of the directory. */
+  #encodeAttributes(request: FuseRequest, at: number, file: BlockFile | undefined): number {
+    const size = file?.sizeBytes ?? 0
+    const time = this.#mountedAt
+    const attributes = {
+      inode: file?.inode ?? ROOT_INODE,
+      size,
+      blocks: Math.floor(size / SECTOR_BYTES),
+      atime: time,
+      mtime: time,
+      ctime: time,
+      atimeNs: 0,
+      mtimeNs: 0,
+      ctimeNs: 0,
+      mode: file === undefined ? rootMode : fileMode(file, this.#options),
+      links: 1,
+      uid: this.#uid,
+      gid: this.#gid,
+      device: 0,
+      blockSize: BLOCK_BYTES,
+      flags: 0,
+    }
+    return attributesLayout.encode(attributes, request.buffer, at)
+  }
+}
+
+function flushedFirst(file: BlockFile, request: FuseRequest): (result: number) => void {
+  return (written) => {
+    if (written <= 0) request.writeDone(written)
+    else file.flush((flushed) => request.writeDone(flushed < 0 ? flushed : written))
+  }
+}

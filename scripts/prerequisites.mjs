@@ -33,6 +33,10 @@ const purposes = {
     { packages: ['qemu-utils'], present: () => onPath('qemu-img') && onPath('qemu-io') },
     { packages: ['qemu-block-extra'], present: () => hasLibrary('qemu/block-iscsi.so') },
   ],
+  networks: [
+    { packages: ['iproute2'], present: () => onPath('ip') },
+    { packages: ['util-linux'], present: () => onPath('unshare') && onPath('nsenter') },
+  ],
   tgt: [{ packages: ['tgt'], present: () => onPath('tgtd') && onPath('tgtadm') }],
   bench: [
     { packages: ['tgt'], present: () => onPath('tgtd') && onPath('tgtadm') },

@@ -68,8 +68,8 @@ export class RawConnection {
     onCleanUp(() => socket.destroy())
   }
 
-  static async open(port: number): Promise<RawConnection> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  static async open(port: number, host = '127.0.0.1'): Promise<RawConnection> {
+    const socket = connect({ port, host, noDelay: true })
     const connection = new RawConnection(socket)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)

@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs'
 import { everyPurpose, missingPackages } from '../../scripts/prerequisites.mjs'
 
 /** Purposes of scripts/prerequisites.mjs, and what no package brings. */
-export type Need = 'mount' | 'filesystems' | 'clients' | 'tgt' | 'root' | 'fuse' | 'loop'
+export type Need =
+  | 'mount'
+  | 'filesystems'
+  | 'clients'
+  | 'networks'
+  | 'tgt'
+  | 'root'
+  | 'fuse'
+  | 'loop'
 
 /** Options for `t.test`: how long it may take, and why it is not run, if it is not. */
 export function requires(...needs: readonly Need[]): { skip: string | false; timeout: number } {

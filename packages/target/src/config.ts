@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import type { LogLevel } from './log.ts'
 import { logLevels } from './log.ts'
-import type { PortalAddress } from './net/iscsi-server.ts'
+import type { PortalAddress } from './net/portals.ts'
 
 export interface ServeConfig {
   readonly stateDirectory: string

@@ -8,5 +8,5 @@ export {
   type TargetErrorCode,
 } from './admin/target-facade.ts'
 export { createLog, type Log, type LogLevel, silentLog } from './log.ts'
-export type { PortalAddress } from './net/iscsi-server.ts'
+export type { PortalAddress } from './net/portals.ts'
 export { createTarget, type Target, type TargetOptions } from './target.ts'

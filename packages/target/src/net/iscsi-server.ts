@@ -1,20 +1,16 @@
 /** The portals: listening sockets, the connections they accepted, and the clock that drives them. */
-import { createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import type { Log } from '../log.ts'
 import { TargetConnection } from '../session/connection.ts'
 import type { TargetNode } from '../session/target-node.ts'
 import { BusyPoll } from './busy-poll.ts'
+import { type PortalAddress, reachablePortals } from './portals.ts'
 import { SlabPool } from './slab-pool.ts'
 import { SocketConnection } from './socket-connection.ts'
 
 const TICK_MS = 1000
 const POOL_KEPT_BYTES = 64 * 1024 * 1024
-
-/** A listening portal's address, as it is bound. */
-export interface PortalAddress {
-  readonly host: string
-  readonly port: number
-}
 
 export interface IscsiServerOptions {
   /** The iSCSI target node that all portals serve. */
@@ -29,6 +25,8 @@ export class IscsiServer {
   readonly #log: Log
   readonly #connectionsMax: number
   readonly #servers: Server[] = []
+  /** What the servers are bound to, in numbers. */
+  readonly #bound: PortalAddress[] = []
   readonly #connections = new Set<SocketConnection>()
   readonly #pool = new SlabPool(POOL_KEPT_BYTES)
   readonly #busyPoll = new BusyPoll({ nowMs: () => performance.now(), schedule: setImmediate })
@@ -51,8 +49,9 @@ export class IscsiServer {
         server.removeListener('error', reject)
         server.on('error', (error) => this.#log.error(`portal ${host}:${port}: ${error.message}`))
         this.#servers.push(server)
-        const bound = server.address()
-        resolve({ host, port: typeof bound === 'object' && bound ? bound.port : port })
+        const bound = server.address() as AddressInfo
+        this.#bound.push({ host: bound.address, port: bound.port })
+        resolve({ host, port: bound.port })
       })
     })
   }
@@ -80,6 +79,7 @@ export class IscsiServer {
       pool: this.#pool,
       busyPoll: this.#busyPoll,
       log: this.#log,
+      portals: (local) => reachablePortals(this.#bound, local, networkInterfaces()),
       connect: (sink, addresses) =>
         new TargetConnection({ sink, node: this.#node, addresses, nowMs: performance.now() }),
       closed: () => this.#connections.delete(connection),

@@ -3,12 +3,14 @@
  * in slabs, back. One reader and one writer: `#onBytes` and `#flush`.
  */
 import type { Socket } from 'node:net'
+import { formatTargetAddress } from '@platter/protocol/iscsi'
 import type { Log } from '../log.ts'
 import type { TargetConnection } from '../session/connection.ts'
 import type { CloseReason, ConnectionSink } from '../session/connection-sink.ts'
 import type { ConnectionAddresses } from '../session/target-node.ts'
 import { receiveInto } from './accept.ts'
 import type { BusyPoll } from './busy-poll.ts'
+import type { PortalAddress } from './portals.ts'
 import type { SlabPool } from './slab-pool.ts'
 
 const RECEIVE_BYTES = 256 * 1024
@@ -38,6 +40,8 @@ export interface SocketConnectionOptions {
   pool: SlabPool
   busyPoll: BusyPoll
   log: Log
+  /** The portals that a host may use that has come to `local`. */
+  portals(local: PortalAddress): readonly PortalAddress[]
   /** Makes the session side, once this sink exists. */
   connect(sink: ConnectionSink, addresses: ConnectionAddresses): TargetConnection
   /** The socket is gone. */
@@ -73,12 +77,16 @@ export class SocketConnection implements ConnectionSink {
     this.#busyPoll = options.busyPoll
     this.#log = options.log
     this.#closed = options.closed
-    this.remoteAddress = `${accepted.remoteAddress}:${accepted.remotePort}`
+    const { remoteAddress = '', remotePort = 0 } = accepted
+    this.remoteAddress = formatTargetAddress({ host: remoteAddress, port: remotePort })
+    // An IPv4 connection to a socket that serves both families is IPv4 to its host.
+    const localHost = (accepted.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
+    const localPort = accepted.localPort ?? 0
     this.connection = options.connect(this, {
-      // An IPv4 connection to a socket that serves both families is IPv4 to its host.
-      localHost: (accepted.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, ''),
-      localPort: accepted.localPort ?? 0,
+      localHost,
+      localPort,
       remote: this.remoteAddress,
+      portals: () => options.portals({ host: localHost, port: localPort }),
     })
     const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
     this.#socket = receiveInto(accepted, buffer, (bytes, length) => this.#onBytes(bytes, length))

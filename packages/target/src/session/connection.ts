@@ -6,6 +6,7 @@
 import {
   Framer,
   type FramerHandler,
+  formatTargetAddress,
   ProtocolError,
   type SessionParameters,
 } from '@platter/protocol/iscsi'
@@ -201,7 +202,10 @@ export class TargetConnection implements FramerHandler {
     const phase = new FullFeaturePhase({
       cid: identity.cid,
       remote: this.#addresses.remote,
-      local: `${this.#addresses.localHost}:${this.#addresses.localPort}`,
+      local: formatTargetAddress({
+        host: this.#addresses.localHost,
+        port: this.#addresses.localPort,
+      }),
       responder: this.#responder,
       session,
       sendSegmentMax: parameters.peerMaxRecvDataSegmentLength,

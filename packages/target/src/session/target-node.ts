@@ -54,6 +54,8 @@ export interface ConnectionAddresses {
   readonly localPort: number
   /** `host:port`, for people. */
   readonly remote: string
+  /** The portals of this target that the initiator can use, as things are now. */
+  portals(): readonly { readonly host: string; readonly port: number }[]
 }
 
 export class TargetNode {
@@ -181,9 +183,9 @@ export class TargetNode {
     addresses: readonly string[]
   } {
     const { targetName, targetPortalGroupTag } = this.options
-    const { localHost, localPort } = addresses
-    const address = formatTargetAddress({ host: localHost, port: localPort, targetPortalGroupTag })
-    return { targetName, addresses: [address] }
+    const format = (portal: { host: string; port: number }) =>
+      formatTargetAddress({ ...portal, targetPortalGroupTag })
+    return { targetName, addresses: addresses.portals().map(format) }
   }
 
   #end(

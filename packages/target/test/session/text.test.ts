@@ -35,6 +35,20 @@ t.test('SendTargets=All names the target in a discovery session only (UNH 17.3)'
   t.same(ask(start(), [['SendTargets', 'All']]), [['SendTargets', 'Reject']])
 })
 
+t.test('every portal is told with the portal group tag, IPv6 in brackets', async (t) => {
+  const { node } = makeNode(new MemoryVolume('m', 65536))
+  const portals = [
+    { host: '192.0.2.1', port: 3260 },
+    { host: '2001:db8::1', port: 3261 },
+  ]
+  const initiator = new ScriptedInitiator(node, 0, portals)
+  initiator.login({ discovery: true })
+  t.same(ask(initiator, [['SendTargets', 'All']]), [
+    ...record,
+    ['TargetAddress', '[2001:db8::1]:3261,1'],
+  ])
+})
+
 t.test('SendTargets with a name gives the addresses of that target, if it is here', async (t) => {
   for (const discovery of [true, false]) {
     t.same(ask(start({ discovery }), [['SendTargets', TARGET_NAME]]), record)

@@ -83,11 +83,16 @@ export class ScriptedInitiator {
   #nextTag = 1
   readonly #numbers = new SequenceNumbers()
 
-  constructor(node: TargetNode, nowMs = 0) {
+  constructor(node: TargetNode, nowMs = 0, portals = [{ host: '192.0.2.1', port: 3260 }]) {
     this.connection = new TargetConnection({
       sink: this.sink,
       node,
-      addresses: { localHost: '192.0.2.1', localPort: 3260, remote: '192.0.2.9:40000' },
+      addresses: {
+        localHost: '192.0.2.1',
+        localPort: 3260,
+        remote: '192.0.2.9:40000',
+        portals: () => portals,
+      },
       nowMs,
     })
   }

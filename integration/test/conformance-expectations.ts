@@ -6,7 +6,7 @@
 
 /** The families that have to be accounted for. */
 export const wantedSuites =
-  /^(Read|Write|Unmap|GetLBAStatus|CompareAndWrite|Prefetch|TestUnitReady|Inquiry|Mandatory|Reserve6|Prin|Prout|ModeSense6|ReportSupportedOpcodes|StartStopUnit|PreventAllow|NoMedia|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
+  /^(OrWrite|Read|Write|Unmap|GetLBAStatus|CompareAndWrite|Prefetch|TestUnitReady|Inquiry|Mandatory|Reserve6|Prin|Prout|ModeSense6|ReportSupportedOpcodes|StartStopUnit|PreventAllow|NoMedia|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
 
 const pass = 'pass'
 
@@ -40,6 +40,14 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
   },
   Mandatory: {
     MandatorySBC: pass,
+  },
+  OrWrite: {
+    Simple: pass,
+    BeyondEol: pass,
+    ZeroBlocks: pass,
+    Protect: pass,
+    DpoFua: pass,
+    Verify: pass,
   },
   Prefetch10: {
     Simple: pass,

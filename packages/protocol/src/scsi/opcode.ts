@@ -32,6 +32,7 @@ export const Opcode = {
   Read16: 0x88,
   CompareAndWrite: 0x89,
   Write16: 0x8a,
+  OrWrite16: 0x8b,
   WriteAndVerify16: 0x8e,
   Verify16: 0x8f,
   PreFetch16: 0x90,

@@ -1,7 +1,8 @@
 /**
- * Which commands are at the blocks of one logical unit, so that COMPARE AND WRITE has its own to itself
- * from its check to the end of its write: it waits until the commands that were there before have ended,
- * and those that come after wait for it, as far as their blocks overlap. All others pass by.
+ * Which commands are at the blocks of one logical unit, so that an atomic one (COMPARE AND WRITE, ORWRITE)
+ * has its own to itself from its first look to the end of its write: it waits until the commands that were
+ * there before have ended, and those that come after wait for it, as far as their blocks overlap. All
+ * others pass by.
  */
 import { Opcode, readLba, readTransferLength } from '@platter/protocol/scsi'
 import type { ScsiTask } from './scsi-task.ts'
@@ -20,7 +21,7 @@ interface Entry {
 export class BlockAccess {
   /** The commands at the blocks, in no order; each knows its index. */
   readonly #present: ScsiTask[] = []
-  /** Who waits, or holds blocks alone, in order of arrival: empty but for COMPARE AND WRITE. */
+  /** Who waits, or holds blocks alone, in order of arrival: empty but for atomic commands. */
   readonly #queue: Entry[] = []
   #resuming = false
 

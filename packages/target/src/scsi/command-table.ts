@@ -6,6 +6,7 @@ import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSelectCommands } from './commands/mode-select.ts'
 import { modeSenseCommands } from './commands/mode-sense.ts'
+import { orWriteCommand } from './commands/or-write.ts'
 import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts'
 import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts'
 import { preFetchCommands } from './commands/pre-fetch.ts'
@@ -42,6 +43,7 @@ const others: readonly Command[] = [
   ...synchronizeCacheCommands,
   ...verifyCommands,
   compareAndWriteCommand,
+  orWriteCommand,
   unmapCommand,
   ...writeSameCommands,
   getLbaStatusCommand,

@@ -14,7 +14,7 @@ import {
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
 import { findCommand, unknownCommand } from './command-table.ts'
-import type { LogicalUnit } from './logical-unit.ts'
+import { type LogicalUnit, TRANSFER_MAX_BYTES } from './logical-unit.ts'
 import { ScsiNexus, type UnitsByLun } from './nexus.ts'
 import type {
   Nexus,
@@ -33,7 +33,7 @@ export type LunMap = (initiatorPort: string) => UnitsByLun
 const NACA = 0x04
 
 export class DeviceServer implements TaskExecutor {
-  readonly dataOutMaxBytes = 64 * 1024
+  readonly dataOutMaxBytes = TRANSFER_MAX_BYTES
   readonly #units = new Map<number, LogicalUnit>()
   readonly #nexuses = new Set<ScsiNexus>()
   readonly #lunMap: LunMap
@@ -118,7 +118,10 @@ export class DeviceServer implements TaskExecutor {
   }
 
   ended(task: ScsiTask): void {
-    if (task.unit !== null) (task.unit as LogicalUnit).blockAccess.leave(task)
+    const unit = task.unit as LogicalUnit | null
+    if (unit === null) return
+    unit.blockAccess.leave(task)
+    unit.dataOutBudget.release(task)
   }
 
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean {

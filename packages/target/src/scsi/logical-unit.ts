@@ -2,16 +2,19 @@
 import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
 import { BlockAccess } from './block-access.ts'
+import { DataOutBudget } from './data-out-budget.ts'
 import { Reservations } from './reservations.ts'
 
-/** MAXIMUM TRANSFER LENGTH: what one READ, WRITE or comparing VERIFY may move. */
-const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
+/** MAXIMUM TRANSFER LENGTH: what one READ, WRITE and their like may move. */
+export const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
 /** MAXIMUM UNMAP LBA COUNT: a disk without holes writes zeros instead, and must be done in time. */
 const UNMAP_MAX_BYTES = 256 * 1024 * 1024
 /** MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT. */
 export const UNMAP_DESCRIPTORS_MAX = 256
 /** MAXIMUM COMPARE AND WRITE LENGTH: twice as much is gathered before the blocks are looked at. */
 const COMPARE_AND_WRITE_MAX_BYTES = 32 * 1024
+/** Two of the largest commands that are atomic, or many usual ones. */
+const DATA_OUT_BUDGET_BYTES = 2 * TRANSFER_MAX_BYTES
 /** What file systems allocate and free. */
 const UNMAP_GRANULARITY_BYTES = 4096
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -57,6 +60,8 @@ export class LogicalUnit {
   softwareWriteProtect = false
   /** Who is at its blocks. */
   readonly blockAccess = new BlockAccess()
+  /** What its commands may gather before they act. */
+  readonly dataOutBudget = new DataOutBudget(DATA_OUT_BUDGET_BYTES)
   readonly #writeProtected: boolean
   #capacityBlocks = 0
 

@@ -26,7 +26,7 @@ import type { Session, SessionConnection } from './session.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 
 /** Where the data segment that is coming in goes. */
-const Use = { Discard: 0, Task: 1, Control: 2 } as const
+const Use = { Discard: 0, Task: 1, Control: 2, Command: 3 } as const
 type Use = (typeof Use)[keyof typeof Use]
 
 /** Write data copied aside, above which a connection stops taking in PDUs, in bytes. */
@@ -79,7 +79,7 @@ export class FullFeaturePhase
   #solicited = false
   #final = false
   #isCommand = false
-  /** Of the PDU that is coming in, for a Reject when its data fail their digest. */
+  /** Of the PDU that is coming in, kept while its data wait for their digest. */
   readonly #header = Buffer.alloc(BHS_LENGTH)
   #asideBytes = 0
   #tagSerial = 0
@@ -124,8 +124,19 @@ export class FullFeaturePhase
     this.#use = Use.Discard
     this.#task = null
     if (this.dataDigest) buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
+    const opcode = (buffer[base] as number) & 0x3f
+    const hasData = buffer.readUIntBE(base + 5, 3) > 0
+    if (opcode === Opcode.ScsiCommand && this.dataDigest && hasData) {
+      // Until its data are verified the command may turn out never to have come.
+      this.#use = Use.Command
+    } else {
+      this.#begin(opcode, buffer, base)
+    }
+  }
+
+  /** A PDU begins to act, with its header at `buffer[base …]`. */
+  #begin(opcode: number, buffer: Buffer, base: number): void {
     try {
-      const opcode = (buffer[base] as number) & 0x3f
       if (opcode === Opcode.ScsiCommand) this.#scsiCommand(buffer, base)
       else if (opcode === Opcode.DataOut) this.#dataOutHeader(buffer, base)
       else {
@@ -141,6 +152,10 @@ export class FullFeaturePhase
   }
 
   onData(buffer: Buffer, position: number, length: number, offset: number): void {
+    if (this.#use === Use.Command) {
+      this.#use = Use.Discard
+      this.#begin(Opcode.ScsiCommand, this.#header, 0)
+    }
     if (this.#use === Use.Task) {
       const task = this.#task as Task
       if (task.stage !== TaskStage.Aborted) this.#dataOut.take(task, buffer, position, length)
@@ -155,6 +170,7 @@ export class FullFeaturePhase
     this.#pduEnded()
   }
 
+  /** The PDU is discarded (RFC 7143 section 7.8): a command leaves its CmdSN to be sent again. */
   onDataDigestError(): void {
     this.responder.reject(RejectReason.DataDigestError, this.#header, 0)
     if (this.#use === Use.Task) {

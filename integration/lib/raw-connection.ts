@@ -42,10 +42,13 @@ export class RawConnection {
   readonly socket: Socket
   readonly closed: Promise<void>
   digests = noDigests
+  /** What happens to the bytes of each PDU on their way, if anything does. */
+  damage: ((pdu: Buffer) => void) | undefined
   /** What the target answered in the login. */
   agreed: Record<string, string> = {}
   cmdSN = 1
-  #expStatSN = 0
+  /** The StatSN that the next status of the target must have. */
+  expStatSN = 0
   #nextTaskTag = 1
   #received = Buffer.alloc(0)
   #isClosed = false
@@ -97,7 +100,9 @@ export class RawConnection {
   }
 
   sendPdu(fields: PduFields): void {
-    this.send(encodePdu(fields, this.digests))
+    const bytes = encodePdu(fields, this.digests)
+    this.damage?.(bytes)
+    this.send(bytes)
   }
 
   /** Sends one Login Request that goes from operational negotiation to full feature phase. */
@@ -155,7 +160,7 @@ export class RawConnection {
       flags: final | direction | simple,
       lun,
       initiatorTaskTag,
-      words: [dataOut?.length ?? readBytes, this.cmdSN++, this.#expStatSN],
+      words: [dataOut?.length ?? readBytes, this.cmdSN++, this.expStatSN],
       cdb,
       ...(dataOut === undefined ? {} : { data: dataOut }),
     })
@@ -197,9 +202,10 @@ export class RawConnection {
     this.#received = all.subarray(end)
     const opcode = (bhs[0] ?? 0) & 0x3f
     const flags = bhs[1] ?? 0
-    // StatSN stands at the same place in every PDU of a target; R2T and data without status lack one.
-    const hasStatus = opcode !== 0x31 && (opcode !== 0x25 || (flags & 1) === 1)
-    if (hasStatus) this.#expStatSN = (bhs.readUInt32BE(24) + 1) >>> 0
+    // StatSN stands at the same place in every PDU; R2Ts, data without status and pings use none up.
+    const isPing = opcode === 0x20 && bhs.readUInt32BE(16) === 0xffffffff
+    const hasStatus = opcode !== 0x31 && !isPing && (opcode !== 0x25 || (flags & 1) === 1)
+    if (hasStatus) this.expStatSN = (bhs.readUInt32BE(24) + 1) >>> 0
     return { opcode, flags, bhs, data: all.subarray(dataStart, dataStart + dataLength) }
   }
 }

@@ -71,6 +71,11 @@ export function crc32c(bytes: Buffer): Buffer {
   return digest
 }
 
+/** Makes the data digest of a PDU wrong, whose last bytes it is. */
+export function damageDataDigest(pdu: Buffer): void {
+  pdu.writeUInt8(pdu.readUInt8(pdu.length - 1) ^ 1, pdu.length - 1)
+}
+
 /** Text keys as they stand in a data segment. */
 export function encodeKeys(keys: Readonly<Record<string, string>>): Buffer {
   const pairs = Object.entries(keys).map(([key, value]) => `${key}=${value}\0`)

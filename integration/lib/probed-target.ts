@@ -1,0 +1,88 @@
+/** A server with one LUN, and sessions with it in which a test holds every PDU in its hands. */
+import { join } from 'node:path'
+import { askAdmin } from './admin-api.ts'
+import { noise } from './attacked-target.ts'
+import { temporaryDirectory } from './cleanup.ts'
+import { RawConnection } from './raw-connection.ts'
+import { TargetProcess } from './target-process.ts'
+import { WireInitiator } from './wire-initiator.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+/** All that a write may be answered with is R2Ts: no data come unasked. */
+export const solicitedOnly = { InitialR2T: 'Yes', ImmediateData: 'No' }
+
+export class ProbedTarget {
+  readonly process: TargetProcess
+  readonly targetName: string
+  readonly lun: number
+  /** What the LUN holds at its start. */
+  readonly content = noise(1, 64 * KiB)
+  #isid = 1
+
+  private constructor(process: TargetProcess, targetName: string, lun: number) {
+    this.process = process
+    this.targetName = targetName
+    this.lun = lun
+  }
+
+  static async start(): Promise<ProbedTarget> {
+    const process = await TargetProcess.start()
+    const { stateDirectory } = process
+    const path = join(temporaryDirectory(), 'disk')
+    const array = { name: 'array', level: 'raid0', disks: [path], chunkSizeBytes: 64 * KiB }
+    const partition = { array: 'array', name: 'probed', sizeBytes: 8 * MiB }
+    await ask(stateDirectory, 'POST', '/api/v1/disks/create', { path, sizeBytes: 32 * MiB })
+    await ask(stateDirectory, 'POST', '/api/v1/arrays', array)
+    const { lun } = await ask<{ lun: number }>(
+      stateDirectory,
+      'POST',
+      '/api/v1/partitions',
+      partition,
+    )
+    const { targetName } = await ask<{ targetName: string }>(
+      stateDirectory,
+      'GET',
+      '/api/v1/status',
+    )
+    const target = new ProbedTarget(process, targetName, lun)
+    const initiator = await target.logIn({ ImmediateData: 'Yes' })
+    initiator.write(0, target.content.length, { data: target.content })
+    const response = await initiator.receive()
+    if (response.status !== 0) throw new Error(`the first write got status ${response.status}`)
+    initiator.close()
+    return target
+  }
+
+  /** A Normal session whose first command, which gets the unit attention of a new nexus, is over. */
+  async logIn(keys: Readonly<Record<string, string>> = {}): Promise<WireInitiator> {
+    const { targetName } = this
+    const options = { targetName, keys, isid: this.#isid++ }
+    const connection = await RawConnection.logIn(this.process.port, options)
+    const initiator = new WireInitiator(connection, this.lun, { cmdSN: 1, taskTag: 1 })
+    await initiator.alive()
+    return initiator
+  }
+
+  /** A discovery session. */
+  async discover(keys: Readonly<Record<string, string>> = {}): Promise<WireInitiator> {
+    const connection = await RawConnection.logIn(this.process.port, { keys, isid: this.#isid++ })
+    return new WireInitiator(connection, this.lun, { cmdSN: 1, taskTag: 1 })
+  }
+
+  /** What the LUN holds from byte `offset` on. */
+  async contentAt(offset: number, length: number): Promise<Buffer> {
+    const initiator = await this.logIn()
+    initiator.read(offset, length)
+    const parts = await initiator.receiveToStatus()
+    initiator.close()
+    return Buffer.concat(parts.map(({ data }) => data))
+  }
+}
+
+/** One request to the admin API, which is to be granted; spares a process for each command. */
+async function ask<T>(stateDirectory: string, method: string, path: string, input?: object) {
+  const { status, body } = await askAdmin(stateDirectory, method, path, input)
+  if (status >= 200 && status < 300) return body as T
+  throw new Error(`${method} ${path} got status ${status}: ${JSON.stringify(body)}`)
+}

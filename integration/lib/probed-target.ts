@@ -26,8 +26,9 @@ export class ProbedTarget {
     this.lun = lun
   }
 
-  static async start(): Promise<ProbedTarget> {
-    const process = await TargetProcess.start()
+  /** `flags` are for `platterd serve`. */
+  static async start(flags: readonly string[] = []): Promise<ProbedTarget> {
+    const process = await TargetProcess.start(temporaryDirectory(), flags)
     const { stateDirectory } = process
     const path = join(temporaryDirectory(), 'disk')
     const array = { name: 'array', level: 'raid0', disks: [path], chunkSizeBytes: 64 * KiB }

@@ -115,6 +115,17 @@ export class WireInitiator {
     return initiatorTaskTag
   }
 
+  /** The answer to a ping of the target. */
+  answerPing({ targetTransferTag, lun }: TargetPdu): void {
+    this.connection.sendPdu({
+      opcode: 0x00,
+      immediate: true,
+      flags: 0x80,
+      lun: lun.readUInt8(1),
+      words: [targetTransferTag, this.numbers.cmdSN, this.connection.expStatSN],
+    })
+  }
+
   /** A Text Request, of keys or of a piece of text as it is. */
   text(
     keys: Readonly<Record<string, string>> | Buffer,

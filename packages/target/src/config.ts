@@ -11,6 +11,9 @@ export interface ServeConfig {
   readonly portals: readonly PortalAddress[]
   /** Undefined keeps the name that the state directory has. */
   readonly targetName: string | undefined
+  /** Silence after which a host is pinged, and how long its answer may take. Undefined: 30 s each. */
+  readonly pingAfterMs: number | undefined
+  readonly pingTimeoutMs: number | undefined
   readonly logLevel: LogLevel
   readonly jsonLog: boolean
 }
@@ -21,6 +24,8 @@ export interface ServeFlags {
   readonly socket?: string
   readonly portal?: readonly string[]
   readonly targetName?: string
+  readonly pingAfter?: string
+  readonly pingTimeout?: string
   readonly logLevel?: string
   readonly jsonLog?: boolean
   readonly allowUnauthenticated?: boolean
@@ -68,9 +73,21 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
       flags.socket === undefined ? defaultSocketPath(stateDirectory) : path.resolve(flags.socket),
     portals,
     targetName: flags.targetName,
+    pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
+    pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
     logLevel,
     jsonLog: flags.jsonLog ?? false,
   }
+}
+
+/** Whole seconds up to an hour, in milliseconds. Throws ConfigError. */
+function readSeconds(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const seconds = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (seconds < 1 || seconds > 3600) {
+    throw new ConfigError(`${flag}: got ${text}, wanted whole seconds from 1 to 3600`)
+  }
+  return seconds * 1000
 }
 
 /** Reads `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`. Throws ConfigError. */

@@ -29,6 +29,9 @@ export interface TargetOptions {
   readonly portals: readonly PortalAddress[]
   /** Replaces the iSCSI name that the state directory has, for good. */
   readonly targetName?: string | undefined
+  /** Silence after which a host is pinged, and how long its answer may take; 30 s each by default. */
+  readonly pingAfterMs?: number | undefined
+  readonly pingTimeoutMs?: number | undefined
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -112,7 +115,11 @@ class ComposedTarget implements Target {
       targetPortalGroupTag,
       nodeArchitecture: `Platter/${version}`,
       negotiation,
-      limits: defaultLimits,
+      limits: {
+        ...defaultLimits,
+        pingAfterMs: options.pingAfterMs ?? defaultLimits.pingAfterMs,
+        pingTimeoutMs: options.pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
+      },
       executor: this.#devices,
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })

@@ -2,7 +2,15 @@
  * PDUs other than commands and data, on their way in: gathers each whole, waits for its turn in CmdSN
  * order, and hands it to the function that acts on it. One for each connection.
  */
-import { BHS_LENGTH, Opcode, RejectReason } from '@platter/protocol/iscsi'
+import {
+  BHS_LENGTH,
+  LogoutReason,
+  LogoutRequest,
+  NopOut,
+  Opcode,
+  RESERVED_TAG,
+  RejectReason,
+} from '@platter/protocol/iscsi'
 import { Turn } from './command-window.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import { logoutRequest } from './logout.ts'
@@ -65,18 +73,35 @@ export class ControlReceiver {
     const context = this.#context
     const opcode = (pdu.header[0] as number) & 0x3f
     const discovery = context.session.identity.type === 'Discovery'
-    if (opcode === Opcode.TextRequest) this.#text.request(pdu)
+    if (discovery && !belongsToDiscovery(opcode, pdu.header)) this.#refuse(opcode, pdu)
+    else if (opcode === Opcode.TextRequest) this.#text.request(pdu)
     else if (opcode === Opcode.LogoutRequest) logoutRequest(context, pdu)
     else if (opcode === Opcode.NopOut) nopOut(context, pdu)
-    else if (opcode === Opcode.TaskManagementRequest && !discovery)
-      taskManagementRequest(context, pdu)
+    else if (opcode === Opcode.TaskManagementRequest) taskManagementRequest(context, pdu)
     else this.#refuse(opcode, pdu)
   }
 
   #refuse(opcode: number, pdu: ControlPdu): void {
-    const known = opcode === Opcode.LoginRequest || opcode === Opcode.TaskManagementRequest
+    const known = opcode === Opcode.LoginRequest || normalOnly.has(opcode)
     let reason: RejectReason = known ? RejectReason.ProtocolError : RejectReason.CommandNotSupported
     if (opcode === Opcode.SnackRequest) reason = RejectReason.SnackReject
     this.#context.responder.reject(reason, pdu.header, 0)
   }
+}
+
+/** What a discovery session refuses altogether, or unless it is what `belongsToDiscovery` says. */
+const normalOnly: ReadonlySet<number> = new Set([
+  Opcode.ScsiCommand,
+  Opcode.TaskManagementRequest,
+  Opcode.LogoutRequest,
+  Opcode.NopOut,
+])
+
+/** A discovery session is for SendTargets and its own logout (RFC 7143 section 4.3); our pings may be answered. */
+function belongsToDiscovery(opcode: number, header: Buffer): boolean {
+  if (opcode === Opcode.LogoutRequest) {
+    return new LogoutRequest().at(header, 0).reasonCode === LogoutReason.CloseSession
+  }
+  if (opcode === Opcode.NopOut) return new NopOut().at(header, 0).initiatorTaskTag === RESERVED_TAG
+  return opcode === Opcode.TextRequest
 }

@@ -192,7 +192,9 @@ export class FullFeaturePhase
     const command = this.#command.at(buffer, base)
     const { session } = this
     if (session.identity.type !== 'Normal') {
-      this.responder.reject(RejectReason.ProtocolError, buffer, base)
+      // It is refused there, and takes up its CmdSN.
+      this.#use = Use.Control
+      this.#control.begin(buffer, base)
       return
     }
     let turn: Turn = Turn.Next

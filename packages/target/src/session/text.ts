@@ -71,6 +71,10 @@ export class TextExchange {
     this.#sendPiece(pdu.final)
   }
 
+  get #inDiscovery(): boolean {
+    return this.#context.session.identity.type === 'Discovery'
+  }
+
   #begin(initiatorTaskTag: number): void {
     this.#initiatorTaskTag = initiatorTaskTag
     this.#tag = RESERVED_TAG
@@ -103,6 +107,10 @@ export class TextExchange {
 
   #answerTo(pairs: readonly (readonly [string, string])[]): Buffer {
     const answers: [string, string][] = []
+    const asksForTargets = pairs.some(([key]) => key === 'SendTargets')
+    if (this.#inDiscovery && pairs.length > 0 && !asksForTargets) {
+      throw refused('a discovery session is for SendTargets')
+    }
     for (const [key, value] of pairs) {
       if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
       else if (key === 'MaxRecvDataSegmentLength') this.#declare(value)
@@ -126,9 +134,8 @@ export class TextExchange {
   /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
   #sendTargets(value: string): [string, string][] {
     const { targetName, addresses } = this.#context.targetAddresses()
-    const discovery = this.#context.session.identity.type === 'Discovery'
-    if (value === 'All' && !discovery) return [['SendTargets', 'Reject']]
-    if (value === '' && discovery) return [['SendTargets', 'Reject']]
+    if (value === 'All' && !this.#inDiscovery) return [['SendTargets', 'Reject']]
+    if (value === '' && this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (value !== 'All' && value !== '' && value !== targetName) return []
     return [
       ['TargetName', targetName],

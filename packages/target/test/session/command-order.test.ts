@@ -204,16 +204,6 @@ t.test('a tag that is in use is rejected, and its task is none the wiser', async
   t.same(executor.executed, [0])
 })
 
-t.test('a discovery session takes no SCSI commands', async (t) => {
-  const { node, executor } = makeNode(new HeldVolume(4096))
-  const initiator = new ScriptedInitiator(node)
-  initiator.login({ discovery: true })
-  initiator.command(inquiry)
-  t.equal(initiator.receiveOne(Reject).reason, RejectReason.ProtocolError)
-  t.same(executor.executed, [])
-  t.equal(initiator.sink.closed, null)
-})
-
 t.test('connections of one session share its order, each with StatSN of its own', async (t) => {
   const { initiator, node, executor, volume } = start()
   const second = new ScriptedInitiator(node)

@@ -57,7 +57,7 @@ async function isCut(t: Test, immediate: boolean): Promise<void> {
 }
 
 t.test(
-  "UNH FFP 15.1.5: of an immediate ping's data come back as many as the initiator takes",
+  'UNH FFP 15.1.5: of the data of an immediate ping come back as many as the initiator takes',
   (t) => isCut(t, true),
 )
 

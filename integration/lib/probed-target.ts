@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { askAdmin } from './admin-api.ts'
 import { noise } from './attacked-target.ts'
 import { temporaryDirectory } from './cleanup.ts'
-import { RawConnection } from './raw-connection.ts'
+import { type LoginOptions, RawConnection } from './raw-connection.ts'
 import { TargetProcess } from './target-process.ts'
 import { WireInitiator } from './wire-initiator.ts'
 
@@ -58,17 +58,30 @@ export class ProbedTarget {
   /** A Normal session whose first command, which gets the unit attention of a new nexus, is over. */
   async logIn(keys: Readonly<Record<string, string>> = {}): Promise<WireInitiator> {
     const { targetName } = this
-    const options = { targetName, keys, isid: this.#isid++ }
-    const connection = await RawConnection.logIn(this.process.port, options)
-    const initiator = new WireInitiator(connection, this.lun, { cmdSN: 1, taskTag: 1 })
+    const initiator = await this.#open({ targetName, keys, isid: this.#isid++ })
     await initiator.alive()
     return initiator
   }
 
   /** A discovery session. */
-  async discover(keys: Readonly<Record<string, string>> = {}): Promise<WireInitiator> {
-    const connection = await RawConnection.logIn(this.process.port, { keys, isid: this.#isid++ })
-    return new WireInitiator(connection, this.lun, { cmdSN: 1, taskTag: 1 })
+  discover(keys: Readonly<Record<string, string>> = {}): Promise<WireInitiator> {
+    return this.#open({ keys, isid: this.#isid++ })
+  }
+
+  /** A further connection of the session that `leading` belongs to. */
+  async join(leading: WireInitiator, cid: number): Promise<WireInitiator> {
+    const { port } = this.process
+    const { session } = leading
+    const { isid, tsih, cmdSN } = session
+    const options = { targetName: this.targetName, isid, tsih, cid, cmdSN }
+    return new WireInitiator(await RawConnection.logIn(port, options), this.lun, session)
+  }
+
+  async #open(options: LoginOptions & { readonly isid: number }): Promise<WireInitiator> {
+    const connection = await RawConnection.logIn(this.process.port, options)
+    const { isid } = options
+    const session = { isid, tsih: connection.tsih, cmdSN: 1, taskTag: 1 }
+    return new WireInitiator(connection, this.lun, session)
   }
 
   /** What the LUN holds from byte `offset` on. */

@@ -23,6 +23,10 @@ export interface LoginOptions {
   readonly targetName?: string
   readonly keys?: Readonly<Record<string, string>>
   readonly isid?: number
+  /** Of the session to join; 0 for a new one. */
+  readonly tsih?: number
+  readonly cid?: number
+  readonly cmdSN?: number
 }
 
 export interface CommandOutcome {
@@ -46,6 +50,8 @@ export class RawConnection {
   damage: ((pdu: Buffer) => void) | undefined
   /** What the target answered in the login. */
   agreed: Record<string, string> = {}
+  /** The session that the target says it belongs to. */
+  tsih = 0
   cmdSN = 1
   /** The StatSN that the next status of the target must have. */
   expStatSN = 0
@@ -115,9 +121,12 @@ export class RawConnection {
       ...(targetName === undefined ? {} : { TargetName: targetName }),
       ...options.keys,
     }
-    this.sendPdu(loginRequest(encodeKeys(keys), isid))
+    const { tsih = 0, cid = 0, cmdSN = 1 } = options
+    const request = loginRequest(encodeKeys(keys), isid, tsih)
+    this.sendPdu({ ...request, words: [cid << 16, cmdSN, 0] })
     const response = await this.receive()
     if (response?.opcode !== 0x23) return response
+    this.tsih = response.bhs.readUInt16BE(14)
     this.agreed = decodeKeys(response.data)
     this.digests = {
       header: this.agreed.HeaderDigest === 'CRC32C',
@@ -211,13 +220,13 @@ export class RawConnection {
 }
 
 /** A leading Login Request in the operational stage, on its way to full feature phase. */
-export function loginRequest(data: Buffer, isid = 1): PduFields {
+export function loginRequest(data: Buffer, isid = 1, tsih = 0): PduFields {
   const transitFromOperationalToFullFeature = 0x80 | (1 << 2) | 3
   return {
     opcode: 0x03,
     immediate: true,
     flags: transitFromOperationalToFullFeature,
-    isidAndTsih: Buffer.from([0x80, 0, 0, 0, 0, isid, 0, 0]),
+    isidAndTsih: Buffer.from([0x80, 0, 0, 0, 0, isid, tsih >> 8, tsih & 0xff]),
     initiatorTaskTag: 0,
     words: [0, 1, 0],
     data,

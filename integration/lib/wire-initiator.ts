@@ -6,8 +6,12 @@ import type { RawConnection } from './raw-connection.ts'
 import { encodeKeys, type PduFields, transferCdb } from './raw-pdu.ts'
 import { TargetOpcode, TargetPdu } from './target-pdu.ts'
 
-/** What all connections of a session share: the next CmdSN and the next Initiator Task Tag. */
-export interface SessionNumbers {
+/** What all connections of a session share. */
+export interface WireSession {
+  /** The last byte of its ISID. */
+  readonly isid: number
+  readonly tsih: number
+  /** The next CmdSN and Initiator Task Tag. */
   cmdSN: number
   taskTag: number
 }
@@ -46,12 +50,12 @@ export interface DataOutFields {
 export class WireInitiator {
   readonly connection: RawConnection
   readonly lun: number
-  readonly numbers: SessionNumbers
+  readonly session: WireSession
 
-  constructor(connection: RawConnection, lun: number, numbers: SessionNumbers) {
+  constructor(connection: RawConnection, lun: number, session: WireSession) {
     this.connection = connection
     this.lun = lun
-    this.numbers = numbers
+    this.session = session
   }
 
   /** A READ of `length` bytes at byte `offset` of the unit; answers with its tag, as all that follow. */
@@ -122,7 +126,7 @@ export class WireInitiator {
       immediate: true,
       flags: 0x80,
       lun: lun.readUInt8(1),
-      words: [targetTransferTag, this.numbers.cmdSN, this.connection.expStatSN],
+      words: [targetTransferTag, this.session.cmdSN, this.connection.expStatSN],
     })
   }
 
@@ -252,9 +256,9 @@ export class WireInitiator {
   }
 
   #fill<T extends RequestFields>(fields: T): T & { initiatorTaskTag: number; cmdSN: number } {
-    const { numbers } = this
-    const { immediate = false, initiatorTaskTag = numbers.taskTag++ } = fields
-    const { cmdSN = immediate ? numbers.cmdSN : numbers.cmdSN++ } = fields
+    const { session } = this
+    const { immediate = false, initiatorTaskTag = session.taskTag++ } = fields
+    const { cmdSN = immediate ? session.cmdSN : session.cmdSN++ } = fields
     return { ...fields, initiatorTaskTag, cmdSN }
   }
 

@@ -135,7 +135,7 @@ t.test(
     const keys = { DataDigest: 'CRC32C,None', ImmediateData: 'Yes', InitialR2T: 'Yes' }
     const initiator = await target.logIn({ ...keys, FirstBurstLength: '512' })
     const { connection } = initiator
-    const { cmdSN } = initiator.numbers
+    const { cmdSN } = initiator.session
     connection.damage = damageDataDigest
     const tag = initiator.write(8192, 512, { data: block.subarray(0, 512) })
     connection.damage = undefined

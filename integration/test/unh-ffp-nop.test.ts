@@ -19,7 +19,7 @@ async function isAnswered(
   data: Buffer,
   wanted = data,
 ): Promise<void> {
-  const { cmdSN } = initiator.numbers
+  const { cmdSN } = initiator.session
   const tag = initiator.ping({ immediate, data })
   const pong = await initiator.receive()
   t.equal(pong.opcode, TargetOpcode.NopIn)

@@ -64,7 +64,7 @@ t.test(
 t.test('UNH FFP 1.3: a second command with a CmdSN that was used is ignored', async (t) => {
   const initiator = await target.logIn(solicitedOnly)
   for (let write = 0; write < 10; write++) {
-    const { cmdSN } = initiator.numbers
+    const { cmdSN } = initiator.session
     const [, response] = await writeBlock(initiator)
     t.equal(response.status, 0)
     if (write !== 5) continue
@@ -78,7 +78,12 @@ t.test('UNH FFP 2.1: StatSN goes up by one with every response, from the login o
   const connection = await RawConnection.open(target.process.port)
   const { targetName } = target
   const names = { InitiatorName: 'iqn.2026-11.org.platter:raw', TargetName: targetName }
-  const initiator = new WireInitiator(connection, target.lun, { cmdSN: 1, taskTag: 1 })
+  const initiator = new WireInitiator(connection, target.lun, {
+    isid: 200,
+    tsih: 0,
+    cmdSN: 1,
+    taskTag: 1,
+  })
   const stayInOperational = 1 << 2
   connection.sendPdu({ ...loginRequest(encodeKeys(names), 200), flags: stayInOperational })
   let { statSN } = await initiator.receive()
@@ -124,7 +129,7 @@ t.test(
   async (t) => {
     const initiator = await target.logIn({ DataDigest: 'CRC32C', ImmediateData: 'Yes' })
     const { connection } = initiator
-    const fields = { cmdSN: initiator.numbers.cmdSN++, initiatorTaskTag: 500, data: block }
+    const fields = { cmdSN: initiator.session.cmdSN++, initiatorTaskTag: 500, data: block }
     connection.damage = damageDataDigest
     initiator.write(1024, block.length, fields)
     connection.damage = undefined
@@ -169,7 +174,7 @@ t.test(
   'UNH FFP 16.4.1: a command sent again amid its data is ignored, and done once',
   async (t) => {
     const initiator = await target.logIn(solicitedOnly)
-    const { cmdSN } = initiator.numbers
+    const { cmdSN } = initiator.session
     const initiatorTaskTag = initiator.write(0, block.length)
     const { targetTransferTag } = await initiator.receive()
     const half = block.subarray(0, 512)
@@ -184,7 +189,7 @@ t.test(
   'UNH FFP 16.4.2: a command sent again before its data is ignored, and done once',
   async (t) => {
     const initiator = await target.logIn(solicitedOnly)
-    const { cmdSN } = initiator.numbers
+    const { cmdSN } = initiator.session
     const initiatorTaskTag = initiator.write(0, block.length)
     const { targetTransferTag } = await initiator.receive()
     initiator.write(0, block.length, { cmdSN, initiatorTaskTag })

@@ -1,0 +1,123 @@
+/** Task management on one connection: the UNH plan's tests 11.1, 11.3.1, 11.3.3, 11.4 and 11.5. */
+import t, { type Test } from 'tap'
+import { cleanUp } from '../lib/cleanup.ts'
+import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
+import { TargetOpcode, type TargetPdu } from '../lib/target-pdu.ts'
+import type { WireInitiator } from '../lib/wire-initiator.ts'
+
+t.teardown(cleanUp)
+t.setTimeout(60_000)
+const abortTask = 1
+const abortTaskSet = 2
+const targetWarmReset = 6
+const targetColdReset = 7
+const functionComplete = 0
+const taskDoesNotExist = 1
+const target = await ProbedTarget.start()
+const block = Buffer.alloc(1024, 0x7a)
+const MiB = 1024 * 1024
+
+function isAnswer(t: Test, pdu: TargetPdu, tag: number, response: number): void {
+  t.equal(pdu.opcode, TargetOpcode.TaskManagementResponse)
+  t.equal(pdu.initiatorTaskTag, tag)
+  t.equal(pdu.response, response)
+}
+
+/** A WRITE that waits for the data of its R2T. */
+async function waitingWrite(initiator: WireInitiator, offset: number, immediate = false) {
+  const tag = initiator.write(offset, block.length, { immediate })
+  const { initiatorTaskTag, targetTransferTag } = await initiator.receive()
+  if (initiatorTaskTag !== tag) throw new Error(`an R2T for ${initiatorTaskTag}, wanted ${tag}`)
+  return { tag, targetTransferTag }
+}
+
+t.test(
+  'UNH FFP 11.1: an immediate command and an immediate abort are taken while a write waits',
+  async (t) => {
+    const initiator = await target.logIn(solicitedOnly)
+    const refCmdSN = initiator.session.cmdSN
+    const first = await waitingWrite(initiator, MiB)
+    const second = await waitingWrite(initiator, 2 * MiB, true)
+    const abort = initiator.manageTask(abortTask, { referencedTaskTag: first.tag, refCmdSN })
+    isAnswer(t, await initiator.receive(), abort, functionComplete)
+    const { targetTransferTag } = first
+    initiator.dataOut(first.tag, { targetTransferTag, data: block })
+    initiator.dataOut(second.tag, { targetTransferTag: second.targetTransferTag, data: block })
+    const response = await initiator.receive()
+    t.strictSame([response.initiatorTaskTag, response.status], [second.tag, 0])
+    t.strictSame(await initiator.receiveRest(), [], 'nothing comes of the first')
+    t.ok((await target.contentAt(MiB, block.length)).equals(Buffer.alloc(block.length)))
+    t.ok((await target.contentAt(2 * MiB, block.length)).equals(block))
+    initiator.close()
+  },
+)
+
+t.test(
+  'UNH FFP 11.3.1: after the response to ABORT TASK SET nothing comes of the aborted read',
+  async (t) => {
+    const initiator = await target.logIn(solicitedOnly)
+    const write = await waitingWrite(initiator, 3 * MiB)
+    const read = initiator.read(0, 65536)
+    const abort = initiator.manageTask(abortTaskSet)
+    const ping = initiator.ping()
+    const pdus = await initiator.receiveRest()
+    const answered = pdus.findIndex(({ opcode }) => opcode === TargetOpcode.TaskManagementResponse)
+    isAnswer(t, pdus[answered] as TargetPdu, abort, functionComplete)
+    for (const { initiatorTaskTag } of pdus.slice(0, answered)) t.equal(initiatorTaskTag, read)
+    const after = pdus.slice(answered + 1)
+    t.strictSame(
+      after.map(({ opcode, initiatorTaskTag }) => [opcode, initiatorTaskTag]),
+      [[TargetOpcode.NopIn, ping]],
+    )
+    initiator.dataOut(write.tag, { targetTransferTag: write.targetTransferTag, data: block })
+    t.strictSame(await initiator.receiveRest(), [], 'the write is gone')
+    initiator.close()
+  },
+)
+
+t.test(
+  'UNH FFP 11.3.3: ABORT TASK of a task that never was says that it does not exist',
+  async (t) => {
+    const initiator = await target.logIn(solicitedOnly)
+    const read = initiator.read(0, 1024)
+    const refCmdSN = initiator.session.cmdSN + 100_000
+    const abort = initiator.manageTask(abortTask, { referencedTaskTag: 0x7777, refCmdSN })
+    const ping = initiator.ping()
+    const [data, answer, pong] = await initiator.receiveAll(3)
+    t.strictSame([data?.initiatorTaskTag, data?.status], [read, 0])
+    isAnswer(t, answer as TargetPdu, abort, taskDoesNotExist)
+    t.strictSame([pong?.opcode, pong?.initiatorTaskTag], [TargetOpcode.NopIn, ping])
+    initiator.close()
+  },
+)
+
+t.test(
+  'UNH FFP 11.4: TARGET WARM RESET ends what was pending, and the session goes on',
+  async (t) => {
+    const initiator = await target.logIn(solicitedOnly)
+    const write = await waitingWrite(initiator, 3 * MiB)
+    const reset = initiator.manageTask(targetWarmReset, { immediate: false })
+    isAnswer(t, await initiator.receive(), reset, functionComplete)
+    initiator.dataOut(write.tag, { targetTransferTag: write.targetTransferTag, data: block })
+    t.strictSame(await initiator.receiveRest(), [], 'the write is gone')
+    await initiator.alive()
+    t.equal((await initiator.alive()).status, 0, 'at the latest after a unit attention')
+    initiator.close()
+  },
+)
+
+t.test('UNH FFP 11.5: TARGET COLD RESET ends what was pending, and the connection', async (t) => {
+  const initiator = await target.logIn(solicitedOnly)
+  const other = await target.logIn()
+  await waitingWrite(initiator, 3 * MiB)
+  const reset = initiator.manageTask(targetColdReset, { immediate: false })
+  isAnswer(t, await initiator.receive(), reset, functionComplete)
+  t.equal(await initiator.connection.receive(), null, 'nothing comes after the response')
+  t.ok(await initiator.isEnded())
+  t.ok(await other.isEnded(), 'nor does another session live on')
+  t.ok((await target.contentAt(3 * MiB, 1024)).equals(Buffer.alloc(1024)))
+})
+
+t.test('afterwards platterd stops in good order', async (t) => {
+  t.equal(await target.process.stop(), 0)
+})

@@ -10,8 +10,10 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { cleanUp, onCleanUp, temporaryDirectory, unmountNow } from '../lib/cleanup.ts'
+import { runOk } from '../lib/command.ts'
 import { FuseMount, isMounted } from '../lib/fuse-mount.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
@@ -21,10 +23,10 @@ const MiB = 2 ** 20
 const SIZE = 16 * MiB
 const drivers = ['kernel', 'native'] as const
 
-async function startTarget(): Promise<TargetProcess> {
+async function startTarget(directory = temporaryDirectory()): Promise<TargetProcess> {
   const target = await TargetProcess.start()
   await target.createPartition({
-    directory: temporaryDirectory(),
+    directory,
     disks: 2,
     diskSize: '32M',
     chunk: '64K',
@@ -171,3 +173,63 @@ for (const driver of drivers) {
     },
   )
 }
+
+/** What the server's disk files take of their file system, in bytes. */
+async function allocatedBytes(directory: string): Promise<number> {
+  const disks = await Promise.all(
+    (await readdir(directory)).map((name) => stat(join(directory, name))),
+  )
+  return disks.reduce((sum, { blocks }) => sum + blocks * 512, 0)
+}
+
+t.test(
+  'kernel: a hole in the file is a hole in the disks',
+  requires('mount', 'fuse'),
+  async (t) => {
+    const directory = temporaryDirectory()
+    const target = await startTarget(directory)
+    const mount = await FuseMount.mount(target.portal, '--driver', 'kernel')
+    const file = mount.file('disk')
+    const handle = await open(file, 'r+')
+    await handle.write(Buffer.alloc(8 * MiB, 'x'), 0, 8 * MiB, 0)
+    await handle.datasync()
+    const full = await allocatedBytes(directory)
+    t.ok(full >= 8 * MiB)
+    // Not on block boundaries: the bytes beside it stay.
+    await runOk('fallocate', ['--punch-hole', '--offset', '100', '--length', `${6 * MiB}`, file])
+    t.ok((await allocatedBytes(directory)) <= full - 5 * MiB, 'the space is back')
+    const wanted = Buffer.alloc(8 * MiB, 'x').fill(0, 100, 100 + 6 * MiB)
+    t.ok((await handle.read(Buffer.alloc(8 * MiB), 0, 8 * MiB, 0)).buffer.equals(wanted))
+    await runOk('fallocate', ['--zero-range', '--offset', `${7 * MiB}`, '--length', '1000', file])
+    wanted.fill(0, 7 * MiB, 7 * MiB + 1000)
+    t.ok((await handle.read(Buffer.alloc(8 * MiB), 0, 8 * MiB, 0)).buffer.equals(wanted))
+    await handle.close()
+    await mount.unmount()
+    await target.stop()
+  },
+)
+
+t.test(
+  'kernel: fstrim of a file system on the file gives space back to the server',
+  requires('mount', 'fuse', 'filesystems', 'root', 'loop'),
+  async (t) => {
+    const directory = temporaryDirectory()
+    const target = await startTarget(directory)
+    const mount = await FuseMount.mount(target.portal, '--driver', 'kernel')
+    const mounted = temporaryDirectory()
+    onCleanUp(() => unmountNow(mounted))
+    await runOk('mkfs.ext4', ['-q', '-F', mount.file('disk')])
+    await runOk('mount', ['-o', 'loop', mount.file('disk'), mounted])
+    await writeFile(join(mounted, 'large'), Buffer.alloc(8 * MiB, 'y'))
+    await runOk('sync', ['-f', mounted])
+    const full = await allocatedBytes(directory)
+    await rm(join(mounted, 'large'))
+    await runOk('sync', ['-f', mounted])
+    await runOk('fstrim', [mounted])
+    t.ok((await allocatedBytes(directory)) <= full - 7 * MiB)
+    await runOk('umount', [mounted])
+    await runOk('fsck.ext4', ['-f', '-n', mount.file('disk')])
+    await mount.unmount()
+    await target.stop()
+  },
+)

@@ -26,6 +26,11 @@ export interface BlockDevice {
 
   read(offset: number, into: Buffer, position: number, length: number, done: BlockDone): void
   write(offset: number, from: Buffer, position: number, length: number, done: BlockDone): void
+  /**
+   * Makes the bytes zeros, and lets the storage behind have their space back where it can. Counts as a
+   * write; EOPNOTSUPP where the device has no command for it.
+   */
+  zero(offset: number, length: number, done: BlockDone): void
   /** Every write that was done before this call is durable once `done(null)` is called. */
   flush(done: BlockDone): void
 }

@@ -2,9 +2,9 @@
 
 /**
  * EIO: it failed. EROFS: write protected. ENOSPC: the storage behind is full. EBADE: another host has
- * reserved it.
+ * reserved it. EOPNOTSUPP: it has no command for that.
  */
-export type BlockErrorCode = 'EIO' | 'EROFS' | 'ENOSPC' | 'EBADE'
+export type BlockErrorCode = 'EIO' | 'EROFS' | 'ENOSPC' | 'EBADE' | 'EOPNOTSUPP'
 
 export class BlockError extends Error {
   override readonly name = 'BlockError'

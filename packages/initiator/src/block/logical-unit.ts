@@ -5,6 +5,7 @@ import {
   decodeCachingPage,
   decodeCapacity16,
   decodeDeviceIdentification,
+  decodeLogicalBlockProvisioning,
   decodeLunList,
   decodeModeParameters6,
   decodeStandardInquiry,
@@ -24,13 +25,15 @@ import {
 import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { BlockError } from './block-error.ts'
 import { readParameterData } from './parameter-data.ts'
-import type { DiskGeometry } from './scsi-disk.ts'
+import type { DiskGeometry, WriteSameAbility } from './scsi-disk.ts'
 
 /** REPORT LUNS must have room for 16 bytes at least (SPC-4 section 6.33). */
 const LUN_LIST_BYTES = 4096
 const INQUIRY_BYTES = 255
 const MODE_BYTES = 255
 const CAPACITY_BYTES = 32
+/** One WRITE SAME covers at most so many blocks: without UNMAP the unit writes them all. */
+const WRITE_SAME_BLOCKS = 65536
 /** Platter's own partitions say their names (docs/scsi-commands.md). */
 const OUR_VENDOR = 'PLATTER'
 
@@ -62,6 +65,9 @@ export async function inspectUnit(
   const pages = await vpdPages(transport, lun)
   const capacity = await readCapacity(transport, lun)
   const mode = await readModeParameters(transport, lun)
+  const limits = pages.includes(VpdPage.BlockLimits)
+    ? decodeBlockLimits(await inquire(transport, lun, VpdPage.BlockLimits))
+    : undefined
   const caching = mode && findModePage(mode.pages, ModePage.Caching)
   return {
     name: await unitName(transport, lun, inquiry.vendor, pages),
@@ -71,10 +77,29 @@ export async function inspectUnit(
     readOnly: mode?.writeProtected ?? false,
     // A unit that does not say may have a cache.
     volatileCache: caching === undefined || decodeCachingPage(caching).writeCacheEnabled,
-    transferBlocksMax: pages.includes(VpdPage.BlockLimits)
-      ? decodeBlockLimits(await inquire(transport, lun, VpdPage.BlockLimits)).transferBlocksMax
-      : 0,
+    transferBlocksMax: limits?.transferBlocksMax ?? 0,
+    writeSame: await writeSameAbility(transport, lun, pages, limits?.writeSameBlocksMax ?? 0),
   }
+}
+
+/**
+ * A unit has WRITE SAME if it says that this unmaps, or how much it takes. The standard has other units
+ * with it as well, which cannot be told from those without.
+ */
+async function writeSameAbility(
+  transport: ScsiTransport,
+  lun: number,
+  pages: readonly number[],
+  blocksMax: number,
+): Promise<WriteSameAbility | null> {
+  const provisioning = pages.includes(VpdPage.LogicalBlockProvisioning)
+    ? decodeLogicalBlockProvisioning(
+        await inquire(transport, lun, VpdPage.LogicalBlockProvisioning),
+      )
+    : undefined
+  const unmap = provisioning?.writeSame16 === true && provisioning.readsZeros
+  if (!unmap && blocksMax === 0) return null
+  return { blocksMax: Math.min(blocksMax || WRITE_SAME_BLOCKS, WRITE_SAME_BLOCKS), unmap }
 }
 
 /** How many blocks the unit has now. */

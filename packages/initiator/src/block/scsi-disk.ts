@@ -1,8 +1,8 @@
 /**
- * A logical unit as a block device of whole blocks: an operation becomes READ, WRITE or SYNCHRONIZE
- * CACHE commands, of a length that the unit takes. Ranges within blocks are for unaligned-device.ts.
+ * A logical unit as a block device of whole blocks: an operation becomes READ, WRITE, WRITE SAME or
+ * SYNCHRONIZE CACHE commands, of a length that the unit takes. Ranges within blocks are for unaligned-device.ts.
  */
-import { encodeBlockCdb, encodeLun, Opcode } from '@platter/protocol/scsi'
+import { encodeBlockCdb, encodeLun, Opcode, WriteSameFlag } from '@platter/protocol/scsi'
 import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { Direction, ScsiTask } from '../session/task.ts'
 import { assertOnDevice, type BlockDevice, type BlockDone } from './block-device.ts'
@@ -25,7 +25,7 @@ const BLOCKS_MAX_10 = 0xffff
 
 const NO_DATA = Buffer.alloc(0)
 
-type OperationKind = 'read' | 'write' | 'flush'
+type OperationKind = 'read' | 'write' | 'zero' | 'flush'
 
 /** What a unit has said of itself: see logical-unit.ts. */
 export interface DiskGeometry {
@@ -38,6 +38,15 @@ export interface DiskGeometry {
   readonly volatileCache: boolean
   /** The longest transfer it takes, in blocks; 0 for no limit. */
   readonly transferBlocksMax: number
+  /** How blocks are made zeros by WRITE SAME(16); null where that is not known. */
+  readonly writeSame: WriteSameAbility | null
+}
+
+export interface WriteSameAbility {
+  /** In one command. */
+  readonly blocksMax: number
+  /** With UNMAP=1 zeros are written, or the blocks unmapped, which then read as zeros. */
+  readonly unmap: boolean
 }
 
 export interface ScsiDiskOptions {
@@ -66,6 +75,9 @@ class Operation {
 class Command {
   readonly task = new ScsiTask()
   operation: Operation | null = null
+  /** What it reads or changes, in bytes. */
+  offset = 0
+  length = 0
   retries = 0
   busySinceMs = 0
   waitMs = 0
@@ -79,6 +91,9 @@ export class ScsiDisk implements BlockDevice {
   readonly #geometry: DiskGeometry
   readonly #readBlockCount: (() => Promise<number>) | undefined
   readonly #commandBytesMax: number
+  readonly #zeroBytesMax: number
+  /** One block, the data of a WRITE SAME. */
+  readonly #zeros: Buffer
   #sizeBytes: number
   #readingBlockCount = false
   readonly #freeCommands: Command[] = []
@@ -98,6 +113,8 @@ export class ScsiDisk implements BlockDevice {
     this.#sizeBytes = geometry.blockCount * geometry.blockSizeBytes
     const unitMax = geometry.transferBlocksMax * geometry.blockSizeBytes
     this.#commandBytesMax = unitMax === 0 ? COMMAND_BYTES_MAX : Math.min(unitMax, COMMAND_BYTES_MAX)
+    this.#zeroBytesMax = (geometry.writeSame?.blocksMax ?? 0) * geometry.blockSizeBytes
+    this.#zeros = Buffer.alloc(geometry.blockSizeBytes)
     for (let index = 0; index < COMMANDS_MAX; index++) this.#freeCommands.push(this.#newCommand())
   }
 
@@ -114,12 +131,26 @@ export class ScsiDisk implements BlockDevice {
   /** Whole blocks only. */
   write(offset: number, from: Buffer, position: number, length: number, done: BlockDone): void {
     this.#assertBlocks(offset, length)
-    if (this.readOnly) {
-      const error = new BlockError('EROFS', `${this.name}: write: it is write protected`)
-      setImmediate(done, error)
+    if (this.#refusesToWrite(done)) return
+    this.#start('write', offset, from, position, length, done)
+  }
+
+  /** Whole blocks only. */
+  zero(offset: number, length: number, done: BlockDone): void {
+    this.#assertBlocks(offset, length)
+    if (this.#refusesToWrite(done)) return
+    if (this.#geometry.writeSame === null) {
+      const message = `${this.name}: zero: the unit has no WRITE SAME(16)`
+      setImmediate(done, new BlockError('EOPNOTSUPP', message))
       return
     }
-    this.#start('write', offset, from, position, length, done)
+    this.#start('zero', offset, this.#zeros, 0, length, done)
+  }
+
+  #refusesToWrite(done: BlockDone): boolean {
+    if (!this.readOnly) return false
+    setImmediate(done, new BlockError('EROFS', `${this.name}: write: it is write protected`))
+    return true
   }
 
   flush(done: BlockDone): void {
@@ -179,21 +210,25 @@ export class ScsiDisk implements BlockDevice {
 
   #issue(operation: Operation, command: Command): void {
     const { task } = command
+    const zero = operation.kind === 'zero'
     const at = operation.issued
-    const length = Math.min(operation.length - at, this.#commandBytesMax)
+    const lengthMax = zero ? this.#zeroBytesMax : this.#commandBytesMax
+    const length = Math.min(operation.length - at, lengthMax)
     operation.issued += length
     operation.commandsLeft += 1
     command.operation = operation
+    command.offset = operation.offset + at
+    command.length = length
     command.retries = 0
     command.busySinceMs = 0
     task.buffer = operation.buffer
-    task.position = operation.position + at
-    task.length = length
-    this.#encodeCdb(task, operation.kind, operation.offset + at, length)
+    task.position = zero ? 0 : operation.position + at
+    task.length = zero ? this.blockSizeBytes : length
+    this.#encodeCdb(command, operation.kind)
     this.#transport.execute(task)
   }
 
-  #encodeCdb(task: ScsiTask, kind: OperationKind, offset: number, length: number): void {
+  #encodeCdb({ task, offset, length }: Command, kind: OperationKind): void {
     task.cdb.fill(0)
     if (kind === 'flush') {
       task.direction = Direction.None
@@ -206,6 +241,10 @@ export class ScsiDisk implements BlockDevice {
     if (kind === 'read') {
       task.direction = Direction.Read
       encodeBlockCdb(task.cdb, 0, ten ? Opcode.Read10 : Opcode.Read16, lba, blocks)
+    } else if (kind === 'zero') {
+      task.direction = Direction.Write
+      const flags = this.#geometry.writeSame?.unmap === true ? WriteSameFlag.Unmap : 0
+      encodeBlockCdb(task.cdb, 0, Opcode.WriteSame16, lba, blocks, flags)
     } else {
       task.direction = Direction.Write
       encodeBlockCdb(task.cdb, 0, ten ? Opcode.Write10 : Opcode.Write16, lba, blocks)
@@ -279,9 +318,6 @@ export class ScsiDisk implements BlockDevice {
   }
 }
 
-function where(command: Command): string {
-  const operation = command.operation as Operation
-  if (operation.kind === 'flush') return ''
-  const offset = operation.offset + command.task.position - operation.position
-  return ` of ${command.task.length} bytes at ${offset}`
+function where({ operation, offset, length }: Command): string {
+  return operation?.kind === 'flush' ? '' : ` of ${length} bytes at ${offset}`
 }

@@ -58,6 +58,31 @@ export class UnalignedDevice implements BlockDevice {
     this.#lock.acquire(write)
   }
 
+  /** Blocks that are covered in part are written, whole ones made zeros by the device below. */
+  zero(offset: number, length: number, done: BlockDone): void {
+    assertOnDevice(this, offset, length)
+    const end = offset + length
+    const start = Math.min(blockEnd(offset, this.blockSizeBytes), end)
+    const stop = Math.max(blockStart(end, this.blockSizeBytes), start)
+    const ended = untilAll(3, done)
+    this.write(offset, Buffer.alloc(start - offset), 0, start - offset, ended)
+    this.write(stop, Buffer.alloc(end - stop), 0, end - stop, ended)
+    if (start === stop) {
+      setImmediate(ended, null)
+      return
+    }
+    const range = {
+      start,
+      end: stop,
+      granted: () =>
+        this.#device.zero(start, stop - start, (error) => {
+          this.#lock.release(range)
+          ended(error)
+        }),
+    }
+    this.#lock.acquire(range)
+  }
+
   #written(write: Write): void {
     const { done, error } = write
     write.forget()
@@ -72,6 +97,17 @@ export class UnalignedDevice implements BlockDevice {
 
   #isAligned(offset: number, length: number): boolean {
     return offset % this.blockSizeBytes === 0 && length % this.blockSizeBytes === 0
+  }
+}
+
+/** Calls `done` with the first error when the parts have all ended. */
+function untilAll(parts: number, done: BlockDone): BlockDone {
+  let left = parts
+  let first: Error | null = null
+  return (error) => {
+    first ??= error
+    left -= 1
+    if (left === 0) done(first)
   }
 }
 

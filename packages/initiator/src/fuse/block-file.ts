@@ -46,6 +46,16 @@ export class BlockFile {
     )
   }
 
+  /** As `write` with zeros, of any length; the target may give the space back. */
+  zero(offset: number, length: number, done: FileDone): void {
+    const count = Math.min(length, Math.max(0, this.sizeBytes - offset))
+    if (count === 0) {
+      done(length === 0 ? 0 : Errno.NoSpace)
+      return
+    }
+    this.#device.zero(offset, count, (error) => done(error === null ? 0 : errnoOf(error)))
+  }
+
   /** Makes durable what was written. */
   flush(done: FileDone): void {
     this.#device.flush((error) => done(error === null ? 0 : errnoOf(error)))

@@ -7,6 +7,7 @@ export const Errno = {
   InputOutput: -constants.errno.EIO,
   NoSpace: -constants.errno.ENOSPC,
   ReadOnly: -constants.errno.EROFS,
+  NotSupported: -constants.errno.EOPNOTSUPP,
   /** What Linux answers for a disk that another host has reserved. */
   ReservationConflict: -52,
 } as const
@@ -15,6 +16,7 @@ const byCode = new Map<unknown, number>([
   ['EROFS', Errno.ReadOnly],
   ['ENOSPC', Errno.NoSpace],
   ['EBADE', Errno.ReservationConflict],
+  ['EOPNOTSUPP', Errno.NotSupported],
 ])
 
 /** The number for what a BlockDevice has answered; EIO for whatever has no number of its own. */

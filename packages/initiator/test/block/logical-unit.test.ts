@@ -9,6 +9,7 @@ import {
   encodeCachingPage,
   encodeCapacity16,
   encodeDeviceIdentification,
+  encodeLogicalBlockProvisioning,
   encodeLunList,
   encodeModeParameters6,
   encodeStandardInquiry,
@@ -17,6 +18,7 @@ import {
   invalidOpcode,
   Opcode,
   Peripheral,
+  ProvisioningType,
   powerOnUnitAttention,
   VpdPage,
 } from '@platter/protocol/scsi'
@@ -45,6 +47,7 @@ t.test('a partition of Platter is known by its name', async (t) => {
     readOnly: false,
     volatileCache: true,
     transferBlocksMax: 2048,
+    writeSame: null,
   })
 })
 
@@ -57,6 +60,27 @@ t.test('the unit attention that greets a new session is no hindrance', async (t)
     greeted = true
   }
   t.match(await inspectUnit(transport, 0), { name: 'scratch' })
+})
+
+t.test('how blocks are made zeros, if the unit has a command for it', async (t) => {
+  const { transport, unit } = setUp()
+  const writeSame = async () => (await inspectUnit(transport, 0))?.writeSame
+  const provisioning = (readsZeros: boolean) =>
+    encodeLogicalBlockProvisioning({
+      unmap: true,
+      writeSame16: true,
+      writeSame10: false,
+      readsZeros,
+      provisioningType: ProvisioningType.Thin,
+    })
+  unit.pages.set(VpdPage.BlockLimits, blockLimits(2048, 32768))
+  t.strictSame(await writeSame(), { blocksMax: 32768, unmap: false })
+  unit.pages.set(VpdPage.LogicalBlockProvisioning, provisioning(true))
+  t.strictSame(await writeSame(), { blocksMax: 32768, unmap: true })
+  unit.pages.set(VpdPage.BlockLimits, blockLimits(2048, 0))
+  t.strictSame(await writeSame(), { blocksMax: 65536, unmap: true }, 'no limit told')
+  unit.pages.set(VpdPage.LogicalBlockProvisioning, provisioning(false))
+  t.equal(await writeSame(), null, 'what it unmaps may read as anything')
 })
 
 t.test('what is no disk is passed over', async (t) => {
@@ -206,7 +230,7 @@ function namePage(name: string): Buffer {
   ])
 }
 
-function blockLimits(transferBlocksMax: number): Buffer {
+function blockLimits(transferBlocksMax: number, writeSameBlocksMax = 0): Buffer {
   return encodeBlockLimits({
     writeSameNonZero: false,
     compareAndWriteBlocksMax: 0,
@@ -216,7 +240,7 @@ function blockLimits(transferBlocksMax: number): Buffer {
     unmapBlocksMax: 0,
     unmapDescriptorsMax: 0,
     optimalUnmapGranularityBlocks: 0,
-    writeSameBlocksMax: 0,
+    writeSameBlocksMax,
   })
 }
 

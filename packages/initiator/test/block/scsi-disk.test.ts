@@ -115,10 +115,50 @@ t.test('a unit without a volatile cache needs no flush', async (t) => {
   }
 })
 
+t.test(
+  'zeros are a WRITE SAME(16) that may unmap, of as many blocks as the unit takes',
+  async (t) => {
+    const { disk, transport } = setUp()
+    const zeroing = io((done) => disk.zero(8 * BLOCK, 1500 * BLOCK, done))
+    const [one, other] = [transport.next(), transport.next()]
+    t.strictSame(cdbOf(one), [Opcode.WriteSame16, 8, 1024])
+    t.strictSame(cdbOf(other), [Opcode.WriteSame16, 1032, 476])
+    for (const task of [one, other]) {
+      t.equal(task.cdb[1], 0x08)
+      t.equal(task.direction, Direction.Write)
+      t.ok(
+        task.buffer
+          .subarray(task.position, task.position + task.length)
+          .equals(Buffer.alloc(BLOCK)),
+      )
+    }
+    endGood(other)
+    endSense(one, spaceAllocationFailed)
+    const message = /zero of 524288 bytes at 4096/
+    t.match(await zeroing, { code: 'ENOSPC', message })
+  },
+)
+
+t.test(
+  'a unit that cannot unmap has its zeros written; one without WRITE SAME says so',
+  async (t) => {
+    const written = setUp({ writeSame: { blocksMax: 8, unmap: false } })
+    const zeroing = io((done) => written.disk.zero(0, BLOCK, done))
+    const task = written.transport.next()
+    t.equal(task.cdb[1], 0)
+    endGood(task)
+    t.equal(await zeroing, null)
+    const without = setUp({ writeSame: null })
+    t.match(await io((done) => without.disk.zero(0, BLOCK, done)), { code: 'EOPNOTSUPP' })
+    t.equal(without.transport.executed, 0)
+  },
+)
+
 t.test('a write to a protected unit is refused here', async (t) => {
   const { disk, transport } = setUp({ readOnly: true })
   const error = await io((done) => disk.write(0, Buffer.alloc(BLOCK), 0, BLOCK, done))
   t.match(error, { name: 'BlockError', code: 'EROFS' })
+  t.match(await io((done) => disk.zero(0, BLOCK, done)), { code: 'EROFS' })
   t.equal(transport.executed, 0)
 })
 
@@ -215,6 +255,7 @@ function setUp(geometry: Partial<DiskGeometry> = {}, readBlockCount?: () => Prom
       readOnly: false,
       volatileCache: true,
       transferBlocksMax: 0,
+      writeSame: { blocksMax: 1024, unmap: true },
       ...geometry,
     },
     ...(readBlockCount && { readBlockCount }),

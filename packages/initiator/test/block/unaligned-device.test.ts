@@ -97,7 +97,7 @@ t.test('nothing at all is done at once, but later', async (t) => {
 
 t.test('it behaves as one plain array of bytes, whatever the order below', async (t) => {
   const operation = fc.record({
-    kind: fc.constantFrom('read' as const, 'write' as const),
+    kind: fc.constantFrom('read' as const, 'write' as const, 'zero' as const),
     offset: fc.nat(16 * BLOCK - 1),
     length: fc.integer({ min: 1, max: 5 * BLOCK }),
     fill: fc.integer({ min: 1, max: 255 }),
@@ -113,6 +113,9 @@ t.test('it behaves as one plain array of bytes, whatever the order below', async
         if (kind === 'write') {
           writes.push(writing(device, offset, Buffer.alloc(count, fill)))
           model.fill(fill, offset, offset + count)
+        } else if (kind === 'zero') {
+          writes.push(new Promise((done) => device.zero(offset, count, done)))
+          model.fill(0, offset, offset + count)
         } else {
           while (memory.step());
           const into = Buffer.alloc(count + 2, 0xee)

@@ -39,6 +39,21 @@ t.test('writes end with the file too, and beyond it there is no space', async (t
   t.ok(memory.bytes.equals(Buffer.concat([Buffer.alloc(512), Buffer.alloc(512, 9)])))
 })
 
+t.test('zeros end with the file, as writes do', async (t) => {
+  const { memory, file } = setUp()
+  memory.bytes.fill(9)
+  const zero = (offset: number, length: number) => {
+    const result = once((done) => file.zero(offset, length, done))
+    while (memory.step());
+    return result
+  }
+  t.equal(await zero(512, 4096), 0)
+  t.ok(memory.bytes.equals(Buffer.concat([Buffer.alloc(512, 9), Buffer.alloc(512)])))
+  t.equal(await zero(1024, 512), Errno.NoSpace)
+  memory.fault = () => new BlockError('EOPNOTSUPP', 'no')
+  t.equal(await zero(0, 512), -95)
+})
+
 t.test('what the device could not do has an error number', async (t) => {
   const { memory, file } = setUp()
   memory.fault = (kind) => new BlockError(kind === 'write' ? 'EROFS' : 'EIO', kind)

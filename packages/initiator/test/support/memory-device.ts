@@ -9,7 +9,7 @@ export class MemoryDevice implements BlockDevice {
   /** Operations that have not been carried out: `step` takes one. */
   readonly pending: (() => void)[] = []
   /** Fails the operation that it gives an error for. */
-  fault: (kind: 'read' | 'write' | 'flush', offset: number) => Error | null = () => null
+  fault: (kind: 'read' | 'write' | 'zero' | 'flush', offset: number) => Error | null = () => null
   flushes = 0
 
   constructor(blockCount: number, blockSizeBytes: number) {
@@ -35,6 +35,15 @@ export class MemoryDevice implements BlockDevice {
     this.pending.push(() => {
       const error = this.fault('write', offset)
       if (error === null) from.copy(this.bytes, offset, position, position + length)
+      done(error)
+    })
+  }
+
+  zero(offset: number, length: number, done: BlockDone): void {
+    this.#assertBlocks(offset, length)
+    this.pending.push(() => {
+      const error = this.fault('zero', offset)
+      if (error === null) this.bytes.fill(0, offset, offset + length)
       done(error)
     })
   }

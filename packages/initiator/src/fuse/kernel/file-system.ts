@@ -13,7 +13,9 @@ import {
   attributesLayout,
   attributesOutLayout,
   entryOutLayout,
+  FallocateMode,
   FuseOpcode,
+  fallocateInLayout,
   OPEN_PARALLEL_DIRECT_WRITES,
   offsets,
   openInLayout,
@@ -35,6 +37,7 @@ const NOT_IMPLEMENTED = -os.errno.ENOSYS
 
 const transfer = offsets(transferInLayout, ARGUMENTS_AT)
 const openIn = offsets(openInLayout, ARGUMENTS_AT)
+const fallocateIn = offsets(fallocateInLayout, ARGUMENTS_AT)
 const setattrIn = offsets(setattrInLayout, ARGUMENTS_AT)
 
 /** Answers a request, now or later. */
@@ -91,6 +94,7 @@ export class FuseFileSystem {
       ...refused,
       [FuseOpcode.Read, (request) => this.#read(request)],
       [FuseOpcode.Write, (request) => this.#write(request)],
+      [FuseOpcode.Fallocate, (request) => this.#fallocate(request)],
       [FuseOpcode.Fsync, (request) => this.#fsync(request)],
       [FuseOpcode.Lookup, (request) => this.#lookup(request)],
       [FuseOpcode.Getattr, (request) => this.#getattr(request)],
@@ -131,6 +135,19 @@ export class FuseFileSystem {
     const done = durable ? flushedFirst(file, request) : request.writeDone
     const length = request.u32(transfer.size)
     file.write(request.u64(transfer.offset), request.buffer, WRITE_DATA_AT, length, done)
+  }
+
+  /** A disk has its blocks: to allocate them is nothing; holes and ranges of zeros read alike. */
+  #fallocate(request: FuseRequest): void {
+    this.#withFile(request, (file) => {
+      const { Allocate, KeepSize, PunchHole, ZeroRange } = FallocateMode
+      const offset = request.u64(fallocateIn.offset)
+      const length = request.u64(fallocateIn.length)
+      const mode = request.u32(fallocateIn.mode) & ~KeepSize
+      if (mode === PunchHole || mode === ZeroRange) file.zero(offset, length, request.fail)
+      else if (mode !== Allocate) request.fail(Errno.NotSupported)
+      else request.fail(offset + length > file.sizeBytes ? Errno.NoSpace : 0)
+    })
   }
 
   #fsync(request: FuseRequest): void {

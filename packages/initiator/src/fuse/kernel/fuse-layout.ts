@@ -37,6 +37,7 @@ export const FuseOpcode = {
   Create: 35,
   Destroy: 38,
   BatchForget: 42,
+  Fallocate: 43,
   Rename2: 45,
 } as const
 
@@ -132,6 +133,17 @@ export const transferInLayout = struct([
   u32('openFlags'),
   u32(),
 ])
+
+export const fallocateInLayout = struct([
+  nu64('handle'),
+  nu64('offset'),
+  nu64('length'),
+  u32('mode'),
+  u32(),
+])
+
+/** fallocate(2): what is to become of the range. */
+export const FallocateMode = { Allocate: 0, KeepSize: 1, PunchHole: 2, ZeroRange: 16 } as const
 
 export const writeOutLayout = struct([u32('size'), u32()])
 

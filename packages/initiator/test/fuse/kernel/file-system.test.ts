@@ -132,6 +132,29 @@ t.test('fsync flushes, and tells when it could not', async (t) => {
   t.equal(ask(FuseOpcode.Read, transfer(0, 512))?.error, -os.errno.EIO)
 })
 
+t.test(
+  'a hole or a range of zeros is made; blocks are there without being asked for',
+  async (t) => {
+    const { ask, memory } = setUp()
+    const fallocate = (mode: number, offset: number, length: number) => {
+      const body = Buffer.alloc(32)
+      body.writeBigUInt64LE(BigInt(offset), 8)
+      body.writeBigUInt64LE(BigInt(length), 16)
+      body.writeUInt32LE(mode, 24)
+      return ask(FuseOpcode.Fallocate, body)?.error
+    }
+    memory.bytes.fill(9)
+    t.equal(fallocate(0x03, 512, 1024), 0)
+    t.equal(fallocate(0x11, 4096, 512), 0)
+    const wanted = Buffer.alloc(8192, 9).fill(0, 512, 1536).fill(0, 4096, 4608)
+    t.ok(memory.bytes.equals(wanted))
+    t.equal(fallocate(0, 0, 8192), 0)
+    t.equal(fallocate(0, 8192, 512), -os.errno.ENOSPC)
+    t.equal(fallocate(0x08, 0, 512), -os.errno.EOPNOTSUPP, 'nothing is cut out of a disk')
+    t.ok(memory.bytes.equals(wanted))
+  },
+)
+
 t.test('a read-only file is not opened for writing', async (t) => {
   const { ask } = setUp({ readOnly: true })
   t.equal(ask(FuseOpcode.Open, words(constants.O_RDONLY, 0))?.error, 0)
@@ -179,5 +202,5 @@ t.test('space, and what needs no work or is not known', async (t) => {
   ask(FuseOpcode.BatchForget, Buffer.alloc(8))
   t.equal(kernel.forgotten, 2)
   t.equal(kernel.answers.length, 0, 'the kernel wants no answer to those')
-  for (const opcode of [36, 39, 43, 4096]) t.equal(ask(opcode)?.error, -os.errno.ENOSYS)
+  for (const opcode of [36, 39, 46, 4096]) t.equal(ask(opcode)?.error, -os.errno.ENOSYS)
 })

@@ -4,6 +4,7 @@ import {
   attributesOutLayout,
   directoryEntryLayout,
   entryOutLayout,
+  fallocateInLayout,
   inHeaderLayout,
   initInLayout,
   initOutLayout,
@@ -29,6 +30,7 @@ t.test('messages have the sizes of linux/fuse.h', async (t) => {
   t.equal(openOutLayout.span, 16)
   t.equal(setattrInLayout.span, 8)
   t.equal(transferInLayout.span, 40)
+  t.equal(fallocateInLayout.span, 32)
   t.equal(writeOutLayout.span, 8)
   t.equal(statfsOutLayout.span, 80)
   t.equal(directoryEntryLayout.span, 24)

@@ -23,6 +23,8 @@ export interface PartitionRequest {
   readonly array: string
   readonly partition: string
   readonly size: string
+  /** As `--block-size` takes it; the server's choice if not given. */
+  readonly blockSize?: string
 }
 
 /** What `platterd partition create --json` answers. */
@@ -31,6 +33,7 @@ export interface PartitionInfo {
   readonly name: string
   readonly id: string
   readonly sizeBytes: number
+  readonly blockSize: string
   readonly lun: number | null
 }
 
@@ -128,7 +131,9 @@ export class TargetProcess {
     const level = ['--level', 'raid0', '--chunk', wanted.chunk]
     await this.command('array', 'create', wanted.array, ...level, ...disks)
     const name = `${wanted.array}/${wanted.partition}`
-    return this.command<PartitionInfo>('partition', 'create', name, '--size', wanted.size)
+    const flags = ['--size', wanted.size]
+    if (wanted.blockSize !== undefined) flags.push('--block-size', wanted.blockSize)
+    return this.command<PartitionInfo>('partition', 'create', name, ...flags)
   }
 
   /** The server's iSCSI name. */

@@ -10,6 +10,7 @@ import { DiskSet, type KnownDisk, type OpenDisk } from './disk-set.ts'
 import type { OnStep } from './durable-file.ts'
 import type { Log } from './log.ts'
 import { type Grant, lowestFreeLun, type State, type StateStore } from './state.ts'
+import { blockFormats } from './volume/block-format.ts'
 import type { DiskArray } from './volume/disk-array.ts'
 import { createDiskFile } from './volume/disk-file.ts'
 import type { PartitionEntry } from './volume/partition-table.ts'
@@ -20,7 +21,9 @@ import { type Volume, VolumeError } from './volume/volume.ts'
 export interface ServedPartition {
   readonly id: string
   readonly name: string
+  /** Its blocks are the logical ones. */
   readonly volume: Volume
+  readonly physicalBlockSizeBytes: number
   readonly chunkSizeBytes: number
 }
 
@@ -179,12 +182,15 @@ export class Inventory {
   async createPartition(
     { array: arrayName, name }: PartitionKey,
     sizeBytes: number,
+    blockSize?: Partition['blockSize'],
   ): Promise<Partition> {
     const array = this.#arrays.get(arrayName)
     if (lowestFreeLun(this.#state.current.grants) === undefined) {
       throw new TargetError('no-space', 'every LUN is in use')
     }
-    const partition = await asTargetError(array.createPartition({ name, sizeBytes }))
+    const partition = await asTargetError(
+      array.createPartition({ name, sizeBytes, blockFormat: blockSize }),
+    )
     this.#onStep('partition made')
     await this.#grantAndShow(array)
     return this.#describePartition(array, partition)
@@ -253,12 +259,14 @@ export class Inventory {
   }
 
   #show(array: DiskArray): void {
-    for (const { id, name } of array.partitions) {
+    for (const { id, name, blockFormat } of array.partitions) {
       const lun = this.#lunOf(id)
       if (lun === null || this.#volumes.has(id)) continue
       const volume = array.openPartition(name)
       this.#volumes.set(id, volume)
-      this.#server.show(lun, { id, name, volume, chunkSizeBytes: array.chunkSizeBytes })
+      const { physicalBlockSizeBytes } = blockFormats[blockFormat]
+      const { chunkSizeBytes } = array
+      this.#server.show(lun, { id, name, volume, physicalBlockSizeBytes, chunkSizeBytes })
     }
   }
 
@@ -306,8 +314,9 @@ export class Inventory {
     return { path, state, sizeBytes, array, reason: fault }
   }
 
-  #describePartition(array: DiskArray, { id, name, sizeBytes }: PartitionEntry): Partition {
-    return { array: array.name, name, id, sizeBytes, lun: this.#lunOf(id) }
+  #describePartition(array: DiskArray, partition: PartitionEntry): Partition {
+    const { id, name, sizeBytes, blockFormat } = partition
+    return { array: array.name, name, id, sizeBytes, blockSize: blockFormat, lun: this.#lunOf(id) }
   }
 }
 

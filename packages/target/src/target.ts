@@ -3,7 +3,7 @@
  * imports it but the command line and index.ts.
  */
 import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
-import type { Redirect, Session as SessionInfo, Status } from './admin/model.ts'
+import type { Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
 import type { NewArray, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { ChangeQueue } from './change-queue.ts'
 import { formatPortal } from './config.ts'
@@ -210,8 +210,8 @@ class ComposedTarget implements Target {
   removeDisk = (path: string) => this.#changes.run(() => this.#inventory.removeDisk(path))
   createArray = (array: NewArray) => this.#changes.run(() => this.#inventory.createArray(array))
   deleteArray = (name: string) => this.#changes.run(() => this.#inventory.deleteArray(name))
-  createPartition = (key: PartitionKey, sizeBytes: number) =>
-    this.#changes.run(() => this.#inventory.createPartition(key, sizeBytes))
+  createPartition = (key: PartitionKey, sizeBytes: number, blockSize?: Partition['blockSize']) =>
+    this.#changes.run(() => this.#inventory.createPartition(key, sizeBytes, blockSize))
   growPartition = (key: PartitionKey, sizeBytes: number) =>
     this.#changes.run(() => this.#inventory.growPartition(key, sizeBytes))
   deletePartition = (key: PartitionKey) =>
@@ -230,11 +230,13 @@ class ShownUnits implements PartitionServer {
   }
 
   show(lun: number, partition: ServedPartition): void {
+    const { volume } = partition
     const unit = new LogicalUnit({
-      volume: partition.volume,
+      volume,
       uuid: partition.id,
       name: partition.name,
-      blockSizeBytes: partition.volume.blockSizeBytes,
+      blockSizeBytes: volume.blockSizeBytes,
+      physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
       optimalTransferGranularityBytes: partition.chunkSizeBytes,
     })
     this.#devices.addUnit(lun, unit)

@@ -235,6 +235,9 @@ t.test('help teaches, and ends with 0', async (t) => {
   t.match(out, /platterd partition create r0\/data --size 15G/)
   t.match(out, /Exit codes: 0 done, 1 failed or refused, 2 .*, 3 no server/)
   t.match(await platterd(['array', 'create', '--help']), { code: 0, out: /--chunk <size>/ })
+  t.match(await platterd(['partition', 'create', '--help']), {
+    out: /--block-size <format>.*512e/s,
+  })
   t.match(await platterd(['--version']), { code: 0, out: /^\d+\.\d+\.\d+/ })
 })
 

@@ -296,7 +296,7 @@ t.test('what cannot be is refused, and changes nothing', async (t) => {
     [() => inventory.createPartition({ array: 'r0', name: 'x' }, 99 * MiB), 'no-space', /free/],
     [() => inventory.createPartition({ array: 'r0', name: 'old' }, MiB), 'already-exists', /old/],
     [() => inventory.createPartition({ array: 'r1', name: 'x' }, MiB), 'not-found', /no array r1/],
-    [() => inventory.growPartition({ array: 'r0', name: 'old' }, 512), 'invalid-request', /less/],
+    [() => inventory.growPartition({ array: 'r0', name: 'old' }, 4096), 'invalid-request', /less/],
     [() => inventory.growPartition({ array: 'r0', name: 'x' }, MiB), 'not-found', /x/],
     [() => inventory.deletePartition({ array: 'r0', name: 'x' }), 'not-found', /no partition x/],
   ]

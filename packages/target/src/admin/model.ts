@@ -28,6 +28,9 @@ export const SizeBytes = Type.Integer({
 
 export const RaidLevel = Type.Enum(['raid0'])
 
+/** Of a partition: 512 native, 512 emulated on 4096, 4096 native. */
+export const BlockSize = Type.Enum(['512', '512e', '4kn'])
+
 const Size = Type.Integer({ minimum: 0, maximum: sizeMax })
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const Reason = Nullable(Type.String())
@@ -65,6 +68,7 @@ export const Partition = Type.Object({
   name: Type.String(),
   id: Type.String(),
   sizeBytes: Size,
+  blockSize: BlockSize,
   /** Null when no host has been granted it. */
   lun: Nullable(Size),
 })

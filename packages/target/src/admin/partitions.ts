@@ -1,6 +1,6 @@
 /** Operations on partitions. */
 import Type from 'typebox'
-import { Name, Partition, SizeBytes } from './model.ts'
+import { BlockSize, Name, Partition, SizeBytes } from './model.ts'
 import { operation } from './operation.ts'
 
 const closed = { additionalProperties: false } as const
@@ -18,9 +18,13 @@ export const partitions = {
     method: 'POST',
     path: '/api/v1/partitions',
     summary: 'Cut a partition from an array and serve it',
-    input: Type.Object({ array: Name, name: Name, sizeBytes: SizeBytes }, closed),
+    input: Type.Object(
+      { array: Name, name: Name, sizeBytes: SizeBytes, blockSize: Type.Optional(BlockSize) },
+      closed,
+    ),
     output: Partition,
-    run: (target, { sizeBytes, ...key }) => target.createPartition(key, sizeBytes),
+    run: (target, { sizeBytes, blockSize, ...key }) =>
+      target.createPartition(key, sizeBytes, blockSize),
   }),
   'partition grow': operation({
     method: 'PATCH',

@@ -60,7 +60,11 @@ export interface TargetFacade {
 
   listPartitions(): Partition[]
   /** Grants it, too, at the lowest free LUN. */
-  createPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
+  createPartition(
+    partition: PartitionKey,
+    sizeBytes: number,
+    blockSize?: Partition['blockSize'],
+  ): Promise<Partition>
   growPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
   deletePartition(partition: PartitionKey): Promise<void>
 

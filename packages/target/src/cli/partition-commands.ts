@@ -1,5 +1,5 @@
 /** `platterd partition …` */
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { Partition } from '../admin/model.ts'
 import { formatSize } from '../size.ts'
 import {
@@ -15,6 +15,7 @@ import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
 
 type SizeFlags = ClientFlags & { readonly size: number }
+type CreateFlags = SizeFlags & { readonly blockSize?: Partition['blockSize'] }
 type Key = ReturnType<typeof partitionArgument>
 
 export function partitionCommand(io: CliIo): Command {
@@ -25,8 +26,15 @@ export function partitionCommand(io: CliIo): Command {
     .description('cut a partition from an array and serve it')
     .argument('<array/name>', 'the array, and a name for the partition', partitionArgument)
     .requiredOption('--size <size>', 'its size, such as 512M, 10G, 1T', sizeArgument)
-    .action(async (key: Key, { size, ...flags }: SizeFlags) => {
-      const made = await ask(io, flags, 'partition create', { ...key, sizeBytes: size })
+    .addOption(
+      new Option(
+        '--block-size <format>',
+        '512, 512e (blocks of 512 bytes in physical ones of 4096; the default) or 4kn (4096)',
+      ).choices(['512', '512e', '4kn']),
+    )
+    .action(async (key: Key, { size, blockSize, ...flags }: CreateFlags) => {
+      const wanted = { ...key, sizeBytes: size, ...(blockSize !== undefined && { blockSize }) }
+      const made = await ask(io, flags, 'partition create', wanted)
       show(io, flags, made, (it) => `partition ${describe(it)} created\n`)
     })
   withClientFlags(partition.command('list'))
@@ -60,9 +68,10 @@ function formatPartitions(partitions: readonly Partition[]): string {
     `${it.array}/${it.name}`,
     it.lun === null ? '-' : String(it.lun),
     formatSize(it.sizeBytes),
+    it.blockSize,
     it.id,
   ])
-  const titles = ['PARTITION', 'LUN', 'SIZE', 'ID']
+  const titles = ['PARTITION', 'LUN', 'SIZE', 'BLOCK', 'ID']
   return formatTable(titles, rows, 'no partitions; make one with: platterd partition create')
 }
 

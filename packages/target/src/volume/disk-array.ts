@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { ArrayError, type ArrayErrorCode } from './array-error.ts'
+import { type BlockFormat, blockFormats, DEFAULT_BLOCK_FORMAT } from './block-format.ts'
 import type { ByteExtent } from './extent.ts'
 import {
   type ArrayDescription,
@@ -30,10 +31,10 @@ import type { Volume } from './volume.ts'
 
 export interface NewPartition {
   readonly name: string
-  /** A multiple of the logical block size. */
+  /** A multiple of the physical block size. */
   readonly sizeBytes: number
-  /** Logical block size, 512 or 4096; 512 if not given. */
-  readonly blockSizeBytes?: number
+  /** DEFAULT_BLOCK_FORMAT if not given. */
+  readonly blockFormat?: BlockFormat | undefined
   /** UUID, for callers that must know it beforehand; a random one if not given. */
   readonly id?: string
 }
@@ -115,15 +116,15 @@ export class DiskArray {
 
   /** Makes a partition that reads as zeros. Rejects with ArrayError. */
   createPartition(partition: NewPartition): Promise<PartitionEntry> {
-    const { name, sizeBytes, blockSizeBytes = 512, id = randomUUID() } = partition
+    const { name, sizeBytes, blockFormat = DEFAULT_BLOCK_FORMAT, id = randomUUID() } = partition
     return this.#change(async () => {
-      refuseIf('invalid-request', nameProblem(name) ?? sizeProblem(sizeBytes, blockSizeBytes))
+      refuseIf('invalid-request', nameProblem(name) ?? sizeProblem(sizeBytes, blockFormat))
       refuseIf('invalid-request', UUID.test(id) ? null : `id ${id} is not a UUID in lower case`)
       const taken = this.partitions.some((one) => one.id === id)
       refuseIf('already-exists', taken ? `array ${this.name} has a partition ${id} already` : null)
       this.#refuseTaken(name)
       const extents = this.#allocate(sizeBytes)
-      const created = { id, name, sizeBytes, blockSizeBytes, extents }
+      const created = { id, name, sizeBytes, blockFormat, extents }
       await this.#commit([...this.partitions, created], extents)
       return created
     })
@@ -133,7 +134,7 @@ export class DiskArray {
   growPartition(name: string, sizeBytes: number): Promise<PartitionEntry> {
     return this.#change(async () => {
       const old = this.partition(name)
-      refuseIf('invalid-request', sizeProblem(sizeBytes, old.blockSizeBytes))
+      refuseIf('invalid-request', sizeProblem(sizeBytes, old.blockFormat))
       if (sizeBytes < old.sizeBytes) {
         const message = `size ${sizeBytes} is less than the ${old.sizeBytes} bytes that partition ${name} has`
         throw new ArrayError('invalid-request', message)
@@ -175,7 +176,7 @@ export class DiskArray {
 
   /** Opens a partition; one at a time, until that Volume is closed. Throws ArrayError. */
   openPartition(name: string): PartitionVolume {
-    const { id, extents, sizeBytes, blockSizeBytes } = this.partition(name)
+    const { id, extents, sizeBytes, blockFormat } = this.partition(name)
     if (this.#sealed !== null) throw new ArrayError('storage-failed', this.#sealed)
     if (this.#open.has(id)) {
       throw new ArrayError('in-use', `partition ${name} of array ${this.name} is open already`)
@@ -185,7 +186,7 @@ export class DiskArray {
       array: this.#volume,
       extents: this.#byteExtents(extents),
       sizeBytes,
-      blockSizeBytes,
+      blockSizeBytes: blockFormats[blockFormat].logicalBlockSizeBytes,
       onClosed: () => this.#open.delete(id),
     })
     this.#open.set(id, volume)

@@ -3,10 +3,12 @@
  * bytes and values; reading and writing it safely is label-slots.ts. docs/volume-format.md has the
  * layout in full. All integers are big-endian.
  */
+import { type BlockFormat, blockFormats, findBlockFormat } from './block-format.ts'
 import { crc32c } from './crc32c.ts'
 import { nameProblem, type PartitionEntry, tableProblem } from './partition-table.ts'
 
-export const LABEL_VERSION = 1
+/** Version 1 did not have the physical block size: it was the logical one. */
+export const LABEL_VERSION = 2
 /** Room for one label on the disk, and so the limit of its length. */
 export const LABEL_SLOT_BYTES = 64 * 1024
 export const CHUNK_SIZE_MIN_BYTES = 4096
@@ -39,7 +41,14 @@ const at = {
 } as const
 
 /** Byte offsets in a partition's record, which its extents follow. */
-const inPartition = { id: 0, name: 16, sizeBytes: 80, blockSizeBytes: 88, extentCount: 92 } as const
+const inPartition = {
+  id: 0,
+  name: 16,
+  sizeBytes: 80,
+  logicalBlockSizeBytes: 88,
+  extentCount: 92,
+  physicalBlockSizeBytes: 96,
+} as const
 
 /** How an array keeps its data; the numbers are those on the disk. */
 export const levelNumbers = { raid0: 0 } as const
@@ -134,7 +143,9 @@ function encodePartition(slot: Buffer, start: number, partition: PartitionEntry)
   writeUuid(slot, partition.id, start + inPartition.id)
   slot.write(partition.name, start + inPartition.name, 'utf8')
   writeInteger(slot, partition.sizeBytes, start + inPartition.sizeBytes)
-  slot.writeUInt32BE(partition.blockSizeBytes, start + inPartition.blockSizeBytes)
+  const { logicalBlockSizeBytes, physicalBlockSizeBytes } = blockFormats[partition.blockFormat]
+  slot.writeUInt32BE(logicalBlockSizeBytes, start + inPartition.logicalBlockSizeBytes)
+  slot.writeUInt32BE(physicalBlockSizeBytes, start + inPartition.physicalBlockSizeBytes)
   slot.writeUInt32BE(partition.extents.length, start + inPartition.extentCount)
   let position = start + PARTITION_BYTES
   for (const { startRow, rowCount } of partition.extents) {
@@ -212,11 +223,22 @@ function decodePartitions(bytes: Buffer): PartitionEntry[] {
       id: readUuid(bytes, start + inPartition.id),
       name: readName(bytes, start + inPartition.name),
       sizeBytes: readInteger(bytes, start + inPartition.sizeBytes),
-      blockSizeBytes: bytes.readUInt32BE(start + inPartition.blockSizeBytes),
+      blockFormat: readBlockFormat(bytes, start),
       extents,
     })
   }
   return partitions
+}
+
+function readBlockFormat(bytes: Buffer, start: number): BlockFormat {
+  const logicalBlockSizeBytes = bytes.readUInt32BE(start + inPartition.logicalBlockSizeBytes)
+  const physicalBlockSizeBytes =
+    bytes.readUInt32BE(at.version) === 1
+      ? logicalBlockSizeBytes
+      : bytes.readUInt32BE(start + inPartition.physicalBlockSizeBytes)
+  const format = findBlockFormat({ logicalBlockSizeBytes, physicalBlockSizeBytes })
+  if (format !== undefined) return format
+  throw corrupt(`blocks of ${logicalBlockSizeBytes} bytes in ${physicalBlockSizeBytes}`)
 }
 
 /** Rows of an array, and bytes in each. */

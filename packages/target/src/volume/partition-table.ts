@@ -3,6 +3,8 @@
  * rows, a row being one chunk of every member.
  */
 
+import { type BlockFormat, blockFormats } from './block-format.ts'
+
 /** A run of rows of the array. */
 export interface RowExtent {
   readonly startRow: number
@@ -14,10 +16,9 @@ export interface PartitionEntry {
   /** UUID, stable for the partition's life whatever its name. */
   readonly id: string
   readonly name: string
-  /** What its user sees: whole logical blocks, at most what the extents hold. */
+  /** What its user sees: whole physical blocks, at most what the extents hold. */
   readonly sizeBytes: number
-  /** Logical block size: 512 or 4096. */
-  readonly blockSizeBytes: number
+  readonly blockFormat: BlockFormat
   /** Where its bytes lie, in order. */
   readonly extents: readonly RowExtent[]
 }
@@ -29,7 +30,6 @@ export interface RowSpace {
 }
 
 export const NAME_MAX_BYTES = 63
-export const LOGICAL_BLOCK_SIZES: readonly number[] = [512, 4096]
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 
@@ -40,14 +40,11 @@ export function nameProblem(name: string): string | null {
 }
 
 /** What is wrong with a size of a partition; null if nothing. */
-export function sizeProblem(sizeBytes: number, blockSizeBytes: number): string | null {
-  if (!LOGICAL_BLOCK_SIZES.includes(blockSizeBytes)) {
-    return `logical block size ${blockSizeBytes} is not one of ${LOGICAL_BLOCK_SIZES.join(', ')}`
-  }
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % blockSizeBytes !== 0) {
-    return `size ${sizeBytes} is not a positive multiple of the logical block size ${blockSizeBytes}`
-  }
-  return null
+export function sizeProblem(sizeBytes: number, blockFormat: BlockFormat): string | null {
+  const { physicalBlockSizeBytes } = blockFormats[blockFormat]
+  const whole = Number.isSafeInteger(sizeBytes) && sizeBytes % physicalBlockSizeBytes === 0
+  if (whole && sizeBytes > 0) return null
+  return `size ${sizeBytes} is not a positive multiple of ${physicalBlockSizeBytes}, the physical block of a partition with block size ${blockFormat}`
 }
 
 /** What is wrong with a whole table, as read from a disk; null if nothing. */
@@ -56,8 +53,8 @@ export function tableProblem(
   space: RowSpace,
 ): string | null {
   const seen = new Set<string>()
-  for (const { id, name, sizeBytes, blockSizeBytes, extents } of partitions) {
-    const problem = nameProblem(name) ?? sizeProblem(sizeBytes, blockSizeBytes)
+  for (const { id, name, sizeBytes, blockFormat, extents } of partitions) {
+    const problem = nameProblem(name) ?? sizeProblem(sizeBytes, blockFormat)
     if (problem !== null) return problem
     if (seen.has(`id ${id}`) || seen.has(`name ${name}`)) return `partition ${name} is there twice`
     seen.add(`id ${id}`).add(`name ${name}`)

@@ -79,7 +79,7 @@ t.test('power cut anywhere while a table changes leaves the old or the new one',
           if (name === 'a') own.fill(0xaa, 0, MIB)
           t.ok(bytes.equals(own), `${name} holds its own bytes, and zeros`)
         }
-        await array.createPartition({ name: 'later', sizeBytes: 512 })
+        await array.createPartition({ name: 'later', sizeBytes: 4096 })
       },
     )
     t.ok(ends >= 6, `${name} takes ${ends} operations`)

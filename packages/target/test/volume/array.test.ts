@@ -20,7 +20,7 @@ t.test(
     t.equal(made.sizeBytes, 16 * MIB)
     t.equal(made.freeBytes, 16 * MIB)
     await made.createPartition({ name: 'one', sizeBytes: 3 * MIB })
-    await made.createPartition({ name: 'two', sizeBytes: MIB + 4096, blockSizeBytes: 4096 })
+    await made.createPartition({ name: 'two', sizeBytes: MIB + 4096, blockFormat: '4kn' })
     t.equal(made.freeBytes, 16 * MIB - 3 * MIB - 5 * 4 * CHUNK, 'whole rows are taken')
     const one = made.openPartition('one')
     t.equal(one.name, 'tank/one')

@@ -42,6 +42,7 @@ t.test('each test passes, or skips itself for the reason we expect', needs, asyn
     array: 'array',
     partition: 'partition',
     size: '256M',
+    blockSize: '512',
   })
   const url = await target.url(lun ?? -1)
   for (const [suite, expected] of Object.entries(expectations)) {

@@ -178,7 +178,7 @@ export class Negotiation {
     const { name, irrelevantInDiscovery } = definition
     const discovery = this.#options.sessionType === 'Discovery'
     if ((irrelevantInDiscovery && discovery) || offered === 'Irrelevant') return 'Irrelevant'
-    const selected = select(definition, offered, this.#preference(name))
+    const selected = select(definition, offered, this.#bound(name))
     if (selected === undefined) return 'Reject'
     this.#agreed.set(name, selected)
     return selected
@@ -207,6 +207,13 @@ export class Negotiation {
     const value = policy[parameter]
     if (typeof value === 'boolean') return formatBoolean(value)
     return typeof value === 'number' ? `${value}` : value.join(',')
+  }
+
+  /** Our preference under what is agreed already: a first burst is no longer than any (section 13.14). */
+  #bound(name: string): string {
+    const preference = this.#preference(name)
+    if (name !== 'FirstBurstLength') return preference
+    return `${Math.min(Number(preference), this.#number('MaxBurstLength'))}`
   }
 
   #value(name: string): string {

@@ -187,6 +187,9 @@ t.test('FirstBurstLength never exceeds MaxBurstLength', async (t) => {
   answerOf(negotiation, 'FirstBurstLength', '262144')
   answerOf(negotiation, 'MaxBurstLength', '4096')
   t.match(negotiation.result(), { firstBurstLength: 4096, maxBurstLength: 4096 })
+  const bounded = target()
+  t.equal(answerOf(bounded, 'MaxBurstLength', '4096'), '4096')
+  t.equal(answerOf(bounded, 'FirstBurstLength', '262144'), '4096', 'nor is it answered so')
 })
 
 t.test('unknown keys are answered NotUnderstood, obsolete ones No or Reject', async (t) => {

@@ -13,7 +13,7 @@ import {
   ProtocolError,
   type SessionParameters,
 } from '@platter/protocol/iscsi'
-import { type LoginAnswer, TargetLogin } from './login.ts'
+import { type LoginAnswer, type LoginResponseFields, TargetLogin } from './login.ts'
 import type { LoginIdentity } from './login-policy.ts'
 import type { Responder } from './responder.ts'
 import type { Session } from './session.ts'
@@ -21,6 +21,18 @@ import type { TargetNode } from './target-node.ts'
 
 /** Text that one login may send, over all its PDUs, in bytes. */
 const TEXT_LIMIT = 65536
+
+/** The answer to whatever is no Login Request in the midst of a login. */
+const outOfPlace: LoginResponseFields = {
+  status: LoginStatus.InvalidDuringLogin,
+  transit: false,
+  continued: false,
+  currentStage: 0,
+  nextStage: 0,
+  versionMax: 0,
+  versionActive: 0,
+  text: Buffer.alloc(0),
+}
 
 export interface LoginPhasePort {
   readonly node: TargetNode
@@ -40,6 +52,8 @@ export class LoginPhase implements FramerHandler {
   readonly #login: TargetLogin
   readonly #header = Buffer.alloc(BHS_LENGTH)
   #text: Buffer = Buffer.alloc(0)
+  /** A Login Request has come; `#header` is that of the last. */
+  #begun = false
 
   constructor(port: LoginPhasePort) {
     this.#port = port
@@ -57,6 +71,8 @@ export class LoginPhase implements FramerHandler {
   onHeader(buffer: Buffer, base: number): void {
     const opcode = (buffer[base] as number) & 0x3f
     if (opcode !== Opcode.LoginRequest) {
+      // Only a login that has begun is owed an answer (RFC 7143 section 6.3).
+      if (this.#begun) this.#respond(new LoginRequest().at(this.#header, 0), outOfPlace, 0)
       throw new ProtocolError('login', `${opcodeName(opcode)} before login`, { kind: 'drop' })
     }
     buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
@@ -68,6 +84,7 @@ export class LoginPhase implements FramerHandler {
   }
 
   onEnd(): void {
+    this.#begun = true
     const request = new LoginRequest().at(this.#header, 0)
     const answer = this.#login.receive(request, this.#text)
     if (answer.outcome === 'failed') {
@@ -108,7 +125,7 @@ export class LoginPhase implements FramerHandler {
     throw new Error('a digest was checked during login')
   }
 
-  #respond(request: LoginRequest, answer: LoginAnswer, tsih: number): void {
+  #respond(request: LoginRequest, answer: LoginResponseFields, tsih: number): void {
     const { responder } = this.#port
     const { text } = answer
     const base = responder.reserve(text.length)

@@ -30,7 +30,7 @@ import {
 } from './login-request.ts'
 
 /** What a Login Response is to say; sequence numbers and the TSIH are for the connection to add. */
-interface LoginResponseFields {
+export interface LoginResponseFields {
   readonly status: LoginStatus
   readonly transit: boolean
   readonly continued: boolean
@@ -231,7 +231,7 @@ export class TargetLogin {
   #take({ negotiation, name }: NegotiatingStage, pairs: readonly TextPair[]): TextPair[] {
     const { nodeArchitecture } = this.#policy
     const answers: TextPair[] = []
-    for (const [key, value] of pairs) {
+    for (const [key, value] of pairs.toSorted(maxBurstLengthFirst)) {
       const answer = negotiation.receive(key, value, name)
       if (answer !== undefined) answers.push(answer)
       // open-iscsi gives up a login for a key that it does not know: who sends this one knows it.
@@ -332,6 +332,11 @@ export class TargetLogin {
 function stageNumber(stage: Extract<LoginStage, { header: LoginHeader }>): number {
   if (stage.name === 'identification') return stage.currentStage
   return stage.name === 'security' ? StageNumber.Security : StageNumber.Operational
+}
+
+/** What FirstBurstLength is answered depends on MaxBurstLength, in whichever order they come. */
+function maxBurstLengthFirst([one]: TextPair, [other]: TextPair): number {
+  return Number(other === 'MaxBurstLength') - Number(one === 'MaxBurstLength')
 }
 
 /** A response that agrees to nothing yet. */

@@ -87,8 +87,9 @@ export class TargetNode {
     }
     const session = this.#sessions.get(identity.tsih)
     if (session === undefined) return LoginStatus.SessionDoesNotExist
-    const { initiatorName, isid } = session.identity
-    if (initiatorName !== identity.initiatorName || isid !== identity.isid) {
+    const { initiatorName, isid, type } = session.identity
+    const samePort = initiatorName === identity.initiatorName && isid === identity.isid
+    if (!samePort || type !== identity.sessionType) {
       return LoginStatus.CannotIncludeInSession
     }
     const others = session.connections.size - (session.connections.has(identity.cid) ? 1 : 0)

@@ -55,17 +55,32 @@ t.test('iSCSIProtocolLevel is the lower of both levels (RFC 7143 §13.24)', asyn
   })
 })
 
-t.test('neither is for a further connection, nor for the security stage', async (t) => {
-  for (const pair of [
-    ['TaskReporting', 'RFC3720'],
-    ['iSCSIProtocolLevel', '1'],
-  ] as TextPair[]) {
-    const late = send(target(), further, [...names, pair])
-    refuses(t, late, LoginStatus.InitiatorError, /leading connection/)
-    const early = send(target(), toOperational, [...names, ...authNone, pair])
-    refuses(t, early, LoginStatus.InitiatorError, /security stage/)
+t.test('FirstBurstLength is answered under MaxBurstLength in either order (§13.14)', async (t) => {
+  const offers: TextPair[] = [
+    ['FirstBurstLength', '65536'],
+    ['MaxBurstLength', '8192'],
+  ]
+  for (const pairs of [offers, offers.toReversed()]) {
+    const answer = send(target(), toFullFeature, [...names, ...pairs])
+    t.match(pairsOf(answer), { FirstBurstLength: '8192', MaxBurstLength: '8192' })
+    t.match(answer, { parameters: { firstBurstLength: 8192, maxBurstLength: 8192 } })
   }
 })
+
+t.test(
+  'TaskReporting and iSCSIProtocolLevel are not for a further connection, nor for the security stage',
+  async (t) => {
+    for (const pair of [
+      ['TaskReporting', 'RFC3720'],
+      ['iSCSIProtocolLevel', '1'],
+    ] as TextPair[]) {
+      const late = send(target(), further, [...names, pair])
+      refuses(t, late, LoginStatus.InitiatorError, /leading connection/)
+      const early = send(target(), toOperational, [...names, ...authNone, pair])
+      refuses(t, early, LoginStatus.InitiatorError, /security stage/)
+    }
+  },
+)
 
 t.test('X#NodeArchitecture is noted, and told to who tells it (RFC 7143 §13.26)', async (t) => {
   const theirs: TextPair = ['X#NodeArchitecture', 'ExampleOS/1.2,Initiator/3']

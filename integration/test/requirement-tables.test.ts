@@ -11,10 +11,20 @@ import {
   testTitles,
 } from '../lib/requirement-table.ts'
 import { unhFullFeatureTests } from './unh-ffp-plan.ts'
+import { unhLoginTests } from './unh-login-plan.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const rfcDocument = 'docs/rfc7143.md'
-const unhHeading = 'The UNH-IOL full-feature-phase plan'
+
+/** Plans of the UNH-IOL: the heading of each, how titles of its tests begin, the tests that it has. */
+const plans = [
+  {
+    heading: 'The UNH-IOL full-feature-phase plan',
+    prefix: 'UNH FFP',
+    tests: unhFullFeatureTests,
+  },
+  { heading: 'The UNH-IOL login plan', prefix: 'UNH login', tests: unhLoginTests },
+]
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8')
@@ -27,7 +37,7 @@ function filesIn(folder: string, ending: string): string[] {
 
 const rows = new Map<string, RequirementRow[]>()
 for (const path of filesIn('docs', '.md')) rows.set(path, parseRequirementTables(read(path)))
-const unhRows = (rows.get(rfcDocument) ?? []).filter(({ heading }) => heading === unhHeading)
+const rfcRows = rows.get(rfcDocument) ?? []
 
 const titles = new Map<string, string[]>()
 function titlesIn(path: string): string[] {
@@ -59,21 +69,27 @@ t.test('what a table calls met has its source and its proof, and every proof exi
       t.strictSame(complaintsAbout(row), [], `${path}:${row.line} ${row.name}`)
     }
   }
-  t.ok((rows.get(rfcDocument) ?? []).length > unhFullFeatureTests.length, `${rfcDocument} has rows`)
+  t.ok(rfcRows.length > unhFullFeatureTests.length, `${rfcDocument} has rows`)
 })
 
-t.test('every test of the UNH plan has its row, with a test of its number as proof', async (t) => {
-  const names = unhRows.map(({ name }) => name)
-  t.strictSame(names, unhFullFeatureTests)
-  for (const { name, met, proofs } of unhRows) {
-    if (!met.startsWith('yes')) continue
-    const own = proofs.some(({ title }) => title.startsWith(`UNH FFP ${name}: `))
-    t.ok(own, `${name}: a test titled UNH FFP ${name}: …`)
+t.test('every test of a UNH plan has its row, with a test of its number as proof', async (t) => {
+  for (const { heading, prefix, tests } of plans) {
+    const planned = rfcRows.filter((row) => row.heading === heading)
+    t.strictSame(
+      planned.map(({ name }) => name),
+      tests,
+      heading,
+    )
+    for (const { name, met, proofs } of planned) {
+      if (!met.startsWith('yes')) continue
+      const own = proofs.some(({ title }) => title.startsWith(`${prefix} ${name}: `))
+      t.ok(own, `${name}: a test titled ${prefix} ${name}: …`)
+    }
   }
 })
 
-t.test('every test that bears a number of the UNH plan is in the table', async (t) => {
-  const proven = new Set(unhRows.flatMap(({ proofs }) => proofs.map(({ title }) => title)))
+t.test('every test that bears a number of a UNH plan is in its table', async (t) => {
+  const proven = new Set(rfcRows.flatMap(({ proofs }) => proofs.map(({ title }) => title)))
   const tests = filesIn('integration/test', '.test.ts').flatMap(titlesIn)
   for (const title of tests.filter((title) => title.startsWith('UNH '))) {
     t.ok(proven.has(title), title)

@@ -2,7 +2,7 @@
  * The login itself: groups 1 to 8, 11 and 21 to 23 of the UNH plan. Its tests are for initiators; these ask of
  * the target what RFC 7143 has for the same title (docs/rfc7143.md).
  */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { cleanUp } from '../lib/cleanup.ts'
 import {
   initiatorName,
@@ -37,13 +37,12 @@ async function logIn(pairs: Pairs, fields: object = {}, isid = 1) {
 }
 
 /** A login in one request is refused, with this status, and the connection closed. */
-async function isRefused(t: Tap, status: number, pairs: Pairs, fields: object = {}) {
+async function isRefused(t: Test, status: number, pairs: Pairs, fields: object = {}) {
   const { login, answer } = await logIn(pairs, fields)
   t.equal(answer.status, status, JSON.stringify(pairs))
   t.equal(answer.transit, false)
   t.ok(await login.connection.isClosedWithin(patienceMs))
 }
-type Tap = typeof t
 
 t.test('UNH login 1.1: a standard login goes through both stages', async (t) => {
   const login = await LoginWire.open(target.port)

@@ -119,6 +119,11 @@ export class WireInitiator {
     return initiatorTaskTag
   }
 
+  /** Tells the target what has come up to now, by a NOP-Out that wants no answer. */
+  acknowledge(): void {
+    this.ping({ immediate: true, initiatorTaskTag: noTag })
+  }
+
   /** The answer to a ping of the target. */
   answerPing({ targetTransferTag, lun }: TargetPdu): void {
     this.connection.sendPdu({
@@ -223,6 +228,27 @@ export class WireInitiator {
       const { opcode } = pdu
       const mayHaveStatus = opcode === TargetOpcode.DataIn || opcode === TargetOpcode.ScsiResponse
       if (mayHaveStatus && pdu.hasStatus) return pdus
+    }
+  }
+
+  /** What comes up to and including the first PDU with this tag, each acknowledged as it comes. */
+  async receiveUntil(initiatorTaskTag: number): Promise<TargetPdu[]> {
+    const pdus: TargetPdu[] = []
+    for (;;) {
+      const pdu = await this.receive()
+      pdus.push(pdu)
+      if (pdu.initiatorTaskTag === initiatorTaskTag) return pdus
+      this.acknowledge()
+    }
+  }
+
+  /** What comes until the target closes the connection. */
+  async receiveToEnd(): Promise<TargetPdu[]> {
+    const pdus: TargetPdu[] = []
+    for (;;) {
+      const pdu = await this.connection.receive()
+      if (pdu === null) return pdus
+      pdus.push(new TargetPdu(pdu))
     }
   }
 

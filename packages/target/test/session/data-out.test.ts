@@ -258,6 +258,19 @@ t.test('R2Ts carry the LUN, and a StatSN that they do not use up (UNH 8.1, 10.1)
   t.equal(new Set(r2ts.map((pdu) => pdu.targetTransferTag)).size, 3)
 })
 
+t.test(
+  'the response to a write says how many R2Ts it took (RFC 7143 section 11.4.8)',
+  async (t) => {
+    const { initiator } = start({ initialR2T: true, immediateData: false, maxBurst: 8192 })
+    const tag = initiator.command({ opcode: 0x2a, blocks: 48, write: true })
+    for (const offset of [0, 8192, 16384]) {
+      const { targetTransferTag: ttt } = initiator.receiveOne(ReadyToTransfer)
+      initiator.dataOut({ tag, ttt, offset }, Buffer.alloc(8192, 5))
+    }
+    t.match(initiator.receiveOne(ScsiResponse), { status: 0, expDataSN: 3 })
+  },
+)
+
 t.test('parameter data are gathered, and no more of them than the command wants', async (t) => {
   for (const expected of [10, 700, 3000]) {
     const { initiator, executor } = start({ firstBurst: 512, maxBurst: 512 })

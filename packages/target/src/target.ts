@@ -14,6 +14,7 @@ import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
 import type { PortalAddress } from './net/portals.ts'
 import { Redirects } from './redirects.ts'
+import { SanitizeStates } from './sanitize-states.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
@@ -79,7 +80,8 @@ export async function createTarget(options: TargetOptions): Promise<Target> {
     if (targetName !== undefined && targetName !== state.current.targetName) {
       await state.replace({ ...state.current, targetName })
     }
-    const target = new ComposedTarget(options, state, unlock)
+    const sanitizes = await SanitizeStates.open(stateDirectory)
+    const target = new ComposedTarget(options, state, sanitizes, unlock)
     await target.open()
     return target
   } catch (error) {
@@ -97,13 +99,19 @@ class ComposedTarget implements Target {
   readonly #node: TargetNode
   readonly #network: IscsiServer
   readonly #inventory: Inventory
+  readonly #units: ShownUnits
   readonly #redirects: Redirects
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
   readonly #startedMs = performance.now()
   #stopped: Promise<void> | undefined
 
-  constructor(options: TargetOptions, state: StateStore, unlock: () => void) {
+  constructor(
+    options: TargetOptions,
+    state: StateStore,
+    sanitizes: SanitizeStates,
+    unlock: () => void,
+  ) {
     this.#options = options
     this.#state = state
     this.#unlock = unlock
@@ -124,9 +132,10 @@ class ComposedTarget implements Target {
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
+    this.#units = new ShownUnits(this.#devices, sanitizes)
     this.#inventory = new Inventory({
       state,
-      server: new ShownUnits(this.#devices),
+      server: this.#units,
       openDisk: options.openDisk ?? ((path) => DiskFile.open(path)),
       log: this.#log,
       onStep: options.onStep ?? (() => {}),
@@ -161,6 +170,7 @@ class ComposedTarget implements Target {
     try {
       await withTimeout(this.#network.close(), timeoutMs, 'sessions have not ended')
     } finally {
+      this.#units.suspend()
       await this.#inventory.close()
       this.#unlock()
     }
@@ -223,10 +233,12 @@ class ComposedTarget implements Target {
 /** Partitions as logical units of the device server. */
 class ShownUnits implements PartitionServer {
   readonly #devices: DeviceServer
+  readonly #sanitizes: SanitizeStates
   readonly #units = new Map<number, LogicalUnit>()
 
-  constructor(devices: DeviceServer) {
+  constructor(devices: DeviceServer, sanitizes: SanitizeStates) {
     this.#devices = devices
+    this.#sanitizes = sanitizes
   }
 
   show(lun: number, partition: ServedPartition): void {
@@ -238,6 +250,7 @@ class ShownUnits implements PartitionServer {
       blockSizeBytes: volume.blockSizeBytes,
       physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
       optimalTransferGranularityBytes: partition.chunkSizeBytes,
+      sanitizeStore: this.#sanitizes.storeOf(partition.id),
     })
     this.#devices.addUnit(lun, unit)
     this.#units.set(lun, unit)
@@ -250,7 +263,13 @@ class ShownUnits implements PartitionServer {
 
   hide(lun: number): void {
     this.#devices.removeUnit(lun)
+    this.#units.get(lun)?.sanitizer.suspend()
     this.#units.delete(lun)
+  }
+
+  /** The volumes are about to be closed: nothing of the units' own may be at them any more. */
+  suspend(): void {
+    for (const unit of this.#units.values()) unit.sanitizer.suspend()
   }
 }
 

@@ -33,6 +33,8 @@ export interface Sense {
   /** Usually the LBA concerned. */
   readonly information?: number
   readonly cdbField?: FieldPointer
+  /** PROGRESS INDICATION: how much of what the unit is busy with is done, in 65536ths. */
+  readonly progress?: number
   /** The error belongs to an earlier command, which had already been reported GOOD. */
   readonly deferred?: boolean
 }
@@ -58,6 +60,7 @@ export const invalidFieldInParameterList = senseOf(SenseKey.IllegalRequest, 0x26
 export const savingParametersNotSupported = senseOf(SenseKey.IllegalRequest, 0x3900)
 export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
+export const sanitizeFailed = senseOf(SenseKey.MediumError, 0x3103)
 export const internalTargetFailure = senseOf(SenseKey.HardwareError, 0x4400)
 /** The initiator sent fewer bytes than the command needs. */
 export const dataPhaseError = senseOf(SenseKey.AbortedCommand, 0x4b00)
@@ -76,6 +79,11 @@ export function invalidFieldInCdb(byte?: number, bit?: number): Sense {
   const sense = senseOf(SenseKey.IllegalRequest, 0x2400)
   if (byte === undefined) return sense
   return { ...sense, cdbField: bit === undefined ? { byte } : { byte, bit } }
+}
+
+/** LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS, of which so many 65536ths are done. */
+export function sanitizeInProgress(progress: number): Sense {
+  return { ...senseOf(SenseKey.NotReady, 0x041b), progress }
 }
 
 /** UNRECOVERED READ ERROR at `lba`, or somewhere unknown. */
@@ -117,14 +125,15 @@ export function encodeFixedSense(sense: Sense): Buffer {
   data.writeUInt8(FIXED_LENGTH - 8, 7)
   data.writeUInt8(sense.additionalSenseCode, 12)
   data.writeUInt8(sense.additionalSenseCodeQualifier, 13)
-  if (sense.cdbField) encodeFieldPointer(data, 15, sense.cdbField)
+  encodeSpecific(data, 15, sense)
   return data
 }
 
 /** Descriptor format: 8 bytes, and those of the descriptors it needs. */
 export function encodeDescriptorSense(sense: Sense): Buffer {
   const informationLength = sense.information === undefined ? 0 : 12
-  const data = Buffer.alloc(8 + informationLength + (sense.cdbField ? 8 : 0))
+  const specific = sense.cdbField !== undefined || sense.progress !== undefined
+  const data = Buffer.alloc(8 + informationLength + (specific ? 8 : 0))
   data.writeUInt8(ResponseCode.Descriptor + (sense.deferred ? 1 : 0), 0)
   data.writeUInt8(sense.senseKey, 1)
   data.writeUInt8(sense.additionalSenseCode, 2)
@@ -136,13 +145,22 @@ export function encodeDescriptorSense(sense: Sense): Buffer {
     data.writeUInt8(VALID, 10)
     data.writeBigUInt64BE(BigInt(sense.information), 12)
   }
-  if (sense.cdbField) {
+  if (specific) {
     const at = 8 + informationLength
     data.writeUInt8(Descriptor.SenseKeySpecific, at)
     data.writeUInt8(0x06, at + 1)
-    encodeFieldPointer(data, at + 4, sense.cdbField)
+    encodeSpecific(data, at + 4, sense)
   }
   return data
+}
+
+/** The three sense-key specific bytes, if the sense has any. */
+function encodeSpecific(data: Buffer, at: number, sense: Sense): void {
+  if (sense.cdbField !== undefined) encodeFieldPointer(data, at, sense.cdbField)
+  else if (sense.progress !== undefined) {
+    data.writeUInt8(SENSE_KEY_SPECIFIC_VALID, at)
+    data.writeUInt16BE(sense.progress, at + 1)
+  }
 }
 
 /** The sense-key specific bytes for ILLEGAL REQUEST (SPC-4 section 4.5.2.4.2). */
@@ -150,6 +168,14 @@ function encodeFieldPointer(data: Buffer, at: number, field: FieldPointer): void
   const bit = field.bit === undefined ? 0 : BIT_POINTER_VALID | field.bit
   data.writeUInt8(SENSE_KEY_SPECIFIC_VALID | FIELD_IN_CDB | bit, at)
   data.writeUInt16BE(field.byte, at + 1)
+}
+
+/** The progress indication at `at` (SPC-4 section 4.5.2.4.4); undefined unless the key has one. */
+function decodeProgress(data: Buffer, at: number, senseKey: number): number | undefined {
+  const hasProgress = senseKey === SenseKey.NotReady || senseKey === SenseKey.NoSense
+  if (!hasProgress || data.length < at + 3) return undefined
+  if ((data.readUInt8(at) & SENSE_KEY_SPECIFIC_VALID) === 0) return undefined
+  return data.readUInt16BE(at + 1)
 }
 
 /** Undefined unless the bytes at `at` are a valid pointer into the CDB. */
@@ -179,12 +205,14 @@ function decodeFixedSense(data: Buffer): Sense {
   const senseKey = data.readUInt8(2) & 0x0f
   const valid = (data.readUInt8(0) & VALID) !== 0 && data.length >= 7
   const cdbField = decodeFieldPointer(data, 15, senseKey)
+  const progress = decodeProgress(data, 15, senseKey)
   return {
     senseKey,
     additionalSenseCode: data[12] ?? 0,
     additionalSenseCodeQualifier: data[13] ?? 0,
     ...(valid && { information: data.readUInt32BE(3) }),
     ...(cdbField && { cdbField }),
+    ...(progress !== undefined && { progress }),
     ...((data.readUInt8(0) & 1) !== 0 && { deferred: true }),
   }
 }
@@ -193,6 +221,7 @@ function decodeDescriptorSense(data: Buffer): Sense {
   const senseKey = data.readUInt8(1) & 0x0f
   let information: number | undefined
   let cdbField: FieldPointer | undefined
+  let progress: number | undefined
   const end = Math.min(data.length, 8 + (data[7] ?? 0))
   for (let at = 8; at + 2 <= end; ) {
     const next = at + 2 + data.readUInt8(at + 1)
@@ -205,6 +234,7 @@ function decodeDescriptorSense(data: Buffer): Sense {
     ) {
       information = Number(data.readBigUInt64BE(at + 4))
     } else if (type === Descriptor.SenseKeySpecific && next - at >= 7) {
+      progress = decodeProgress(data, at + 4, senseKey)
       cdbField = decodeFieldPointer(data, at + 4, senseKey)
     }
     at = next
@@ -215,6 +245,7 @@ function decodeDescriptorSense(data: Buffer): Sense {
     additionalSenseCodeQualifier: data.readUInt8(3),
     ...(information !== undefined && { information }),
     ...(cdbField && { cdbField }),
+    ...(progress !== undefined && { progress }),
     ...((data.readUInt8(0) & 1) !== 0 && { deferred: true }),
   }
 }

@@ -205,9 +205,13 @@ export function decodeBlockLimits(data: Buffer): BlockLimits {
 /** Medium rotation rates with a meaning of their own; others are revolutions per minute. */
 export const RotationRate = { NotReported: 0, NonRotating: 1 } as const
 
+/** WABEREQ 01b: after SANITIZE with BLOCK ERASE every block can be read. */
+const BLOCKS_READ_AFTER_ERASE = 0x40
+
 export function encodeBlockDeviceCharacteristics(rotationRate: number): Buffer {
   const data = page(VpdPage.BlockDeviceCharacteristics, LONG_PAGE_LENGTH)
   data.writeUInt16BE(rotationRate, 4)
+  data.writeUInt8(BLOCKS_READ_AFTER_ERASE, 7)
   return data
 }
 

@@ -7,9 +7,9 @@
 import { Opcode, readLba, readTransferLength } from '@platter/protocol/scsi'
 import type { ScsiTask } from './scsi-task.ts'
 
-/** A command that waits for its blocks, or that has them to itself; `end` is the block after its last. */
+/** Who waits for blocks, or has them alone: a task, or the unit itself. `end` is the block after the last. */
 interface Entry {
-  readonly task: ScsiTask
+  readonly owner: object
   readonly start: number
   readonly end: number
   readonly exclusive: boolean
@@ -46,9 +46,9 @@ export class BlockAccess {
     return false
   }
 
-  /** Calls `proceed`, perhaps at once, when the blocks are the task's alone; they are until `leave`. */
-  exclude(task: ScsiTask, lba: number, blockCount: number, proceed: () => void): void {
-    const entry = makeEntry(task, lba, lba + blockCount, true, proceed)
+  /** Calls `proceed`, perhaps at once, when the blocks are the owner's alone; they are until `withdraw`. */
+  exclude(owner: object, lba: number, blockCount: number, proceed: () => void): void {
+    const entry = makeEntry(owner, lba, lba + blockCount, true, proceed)
     this.#queue.push(entry)
     if (!this.#canProceed(entry, this.#queue.length - 1)) return
     entry.holds = true
@@ -66,8 +66,12 @@ export class BlockAccess {
       }
       task.blockAccessIndex = -1
     }
-    if (this.#queue.length === 0) return
-    const waiting = this.#queue.findIndex((entry) => entry.task === task)
+    if (this.#queue.length > 0) this.withdraw(task)
+  }
+
+  /** The owner does not want its blocks any more. */
+  withdraw(owner: object): void {
+    const waiting = this.#queue.findIndex((entry) => entry.owner === owner)
     if (waiting >= 0) this.#queue.splice(waiting, 1)
     // Not from within: the transport may be in the middle of laying out this task's response.
     if (this.#queue.length === 0 || this.#resuming) return
@@ -92,7 +96,7 @@ export class BlockAccess {
       if (entry.exclusive) entry.holds = true
       else {
         this.#queue.splice(index, 1)
-        this.#admit(entry.task)
+        this.#admit(entry.owner as ScsiTask)
       }
       entry.proceed()
     }
@@ -111,13 +115,13 @@ export class BlockAccess {
 }
 
 function makeEntry(
-  task: ScsiTask,
+  owner: object,
   start: number,
   end: number,
   exclusive: boolean,
   proceed: () => void,
 ): Entry {
-  return { task, start, end, exclusive, proceed, holds: false }
+  return { owner, start, end, exclusive, proceed, holds: false }
 }
 
 /** UNMAP has its ranges in its data, and WRITE SAME of 0 blocks no end: they count as everywhere. */

@@ -20,6 +20,7 @@ import { reportSupportedOpcodesCommand } from './commands/report-supported-opcod
 import { reportTargetPortGroupsCommand } from './commands/report-target-port-groups.ts'
 import { requestSenseCommand } from './commands/request-sense.ts'
 import { reserveReleaseCommands } from './commands/reserve-release.ts'
+import { sanitizeCommands } from './commands/sanitize.ts'
 import { startStopUnitCommand } from './commands/start-stop-unit.ts'
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts'
 import { testUnitReadyCommand } from './commands/test-unit-ready.ts'
@@ -46,6 +47,7 @@ const others: readonly Command[] = [
   orWriteCommand,
   unmapCommand,
   ...writeSameCommands,
+  ...sanitizeCommands,
   getLbaStatusCommand,
   ...preFetchCommands,
   ...readDefectDataCommands,

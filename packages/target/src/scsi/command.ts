@@ -28,7 +28,10 @@ export interface Command {
   readonly execute: CommandHandler
   /** For the commands that are answered where no logical unit is. */
   readonly executeWithoutUnit?: (task: ScsiTask, nexus: ScsiNexus) => void
-  /** Done in spite of a pending unit attention, which stays pending (SAM-5 section 5.14). */
+  /**
+   * Done in spite of a pending unit attention, which stays pending (SAM-5 section 5.14), and while the
+   * unit is sanitized (SBC-3 section 4.11).
+   */
   readonly passesUnitAttention?: true
 }
 

@@ -8,6 +8,8 @@ import {
   invalidFieldInCdb,
   LUN_MAX,
   logicalUnitNotSupported,
+  noSense,
+  Opcode,
   resetUnitAttention,
   Status,
 } from '@platter/protocol/scsi'
@@ -16,6 +18,7 @@ import { fail } from './command.ts'
 import { findCommand, unknownCommand } from './command-table.ts'
 import { type LogicalUnit, TRANSFER_MAX_BYTES } from './logical-unit.ts'
 import { ScsiNexus, type UnitsByLun } from './nexus.ts'
+import type { Access } from './reservations.ts'
 import type {
   Nexus,
   NexusTransport,
@@ -107,6 +110,8 @@ export class DeviceServer implements TaskExecutor {
     else if (hasNaca(task, command)) failNaca(task, command)
     else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
       task.finish(Status.ReservationConflict)
+    } else if (!unit.sanitizer.isIdle && isSanitized(task, command, unit)) {
+      fail(task, unit.sanitizer.obstacle ?? noSense)
     } else if (command.accessesBlocks !== true || unit.blockAccess.enterFree(task)) {
       command.execute(task, unit, nexus)
     } else enterBlocks(task, command, unit, nexus)
@@ -122,6 +127,7 @@ export class DeviceServer implements TaskExecutor {
     if (unit === null) return
     unit.blockAccess.leave(task)
     unit.dataOutBudget.release(task)
+    if (unit.sanitizer.waiter === task) unit.sanitizer.waiter = null
   }
 
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean {
@@ -165,9 +171,23 @@ function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus:
 
 /** Whether a reservation of another nexus stands in the command's way. */
 function isForbidden(task: ScsiTask, command: Command, unit: LogicalUnit): boolean {
-  const { access } = command
-  const needed = typeof access === 'string' ? access : access(task.cdb, task.cdbPosition)
-  return !unit.reservations.allows(task.nexus, needed)
+  return !unit.reservations.allows(task.nexus, accessOf(task, command))
+}
+
+function accessOf(task: ScsiTask, { access }: Command): Access {
+  return typeof access === 'string' ? access : access(task.cdb, task.cdbPosition)
+}
+
+/** Whether a sanitize operation, in progress or failed, stands in the command's way. */
+function isSanitized(task: ScsiTask, command: Command, unit: LogicalUnit): boolean {
+  const { sanitizer } = unit
+  if (sanitizer.obstacle === null) {
+    const mayWrite = accessOf(task, command) === 'change' && command.opcode !== Opcode.Sanitize
+    if (mayWrite) sanitizer.written()
+    return false
+  }
+  if (command.passesUnitAttention === true) return false
+  return !(command.opcode === Opcode.Sanitize && sanitizer.hasFailed)
 }
 
 /** NACA asks for auto contingent allegiance, which is not supported (SAM-5 section 5.2). */

@@ -4,6 +4,7 @@ import type { Volume } from '../volume/volume.ts'
 import { BlockAccess } from './block-access.ts'
 import { DataOutBudget } from './data-out-budget.ts'
 import { Reservations } from './reservations.ts'
+import { Sanitizer, type SanitizeStore } from './sanitizer.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE and their like may move. */
 export const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
@@ -36,6 +37,10 @@ export interface LogicalUnitOptions {
   /** Revolutions per minute, or a RotationRate. */
   readonly rotationRate?: number
   readonly writeProtected?: boolean
+  /** Where a sanitize operation outlasts the server; without it, it ends with the process. */
+  readonly sanitizeStore?: SanitizeStore
+  /** How fast SANITIZE overwrites. */
+  readonly sanitizeBytesPerSecond?: number
 }
 
 export class LogicalUnit {
@@ -56,12 +61,15 @@ export class LogicalUnit {
   readonly reservations = new Reservations()
   /** D_SENSE: sense data are in descriptor format. */
   descriptorSense = false
+  /** WCE: a write is GOOD before it is on the disks. */
+  writeCacheEnabled = true
   /** SWP: hosts have asked for write protection. */
   softwareWriteProtect = false
   /** Who is at its blocks. */
   readonly blockAccess = new BlockAccess()
   /** What its commands may gather before they act. */
   readonly dataOutBudget = new DataOutBudget(DATA_OUT_BUDGET_BYTES)
+  readonly sanitizer: Sanitizer
   readonly #writeProtected: boolean
   #capacityBlocks = 0
 
@@ -94,6 +102,13 @@ export class LogicalUnit {
       this.#blocks(options.optimalTransferGranularityBytes),
     )
     this.refreshCapacity()
+    this.sanitizer = new Sanitizer({
+      volume: this.volume,
+      blockSizeBytes: this.blockSizeBytes,
+      blockAccess: this.blockAccess,
+      store: options.sanitizeStore,
+      bytesPerSecond: options.sanitizeBytesPerSecond,
+    })
   }
 
   /** Whether writes are refused, because of how it is served or by a host's wish. */
@@ -105,6 +120,7 @@ export class LogicalUnit {
   reset(): void {
     this.reservations.endReserve()
     this.descriptorSense = false
+    this.writeCacheEnabled = true
     this.softwareWriteProtect = false
   }
 

@@ -1,6 +1,7 @@
 /**
  * GET LBA STATUS (SBC-3 section 5.5). A Volume does not say where its holes are, so every block is
- * told as mapped, which the standard allows for blocks that read as zeros as well.
+ * told as mapped, which the standard allows for blocks that read as zeros as well; but for a unit of
+ * which every block is known to have been discarded.
  */
 import {
   encodeLbaStatuses,
@@ -30,9 +31,9 @@ function getLbaStatus(task: ScsiTask, unit: LogicalUnit): void {
     return
   }
   const blockCount = Math.min(unit.capacityBlocks - lba, BLOCK_COUNT_MAX)
-  const data = encodeLbaStatuses([
-    { lba, blockCount, provisioningStatus: ProvisioningStatus.Mapped },
-  ])
+  const { isErased } = unit.sanitizer
+  const provisioningStatus = isErased ? ProvisioningStatus.Deallocated : ProvisioningStatus.Mapped
+  const data = encodeLbaStatuses([{ lba, blockCount, provisioningStatus }])
   sendParameterData(task, data, allocationLength)
 }
 

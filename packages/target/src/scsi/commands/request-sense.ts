@@ -1,4 +1,7 @@
-/** REQUEST SENSE (SPC-4 section 6.39): the pending unit attention, or that there is nothing to say. */
+/**
+ * REQUEST SENSE (SPC-4 section 6.39): the pending unit attention, how far a sanitize operation
+ * is, or that there is nothing to say.
+ */
 import type { Sense } from '@platter/protocol/scsi'
 import {
   decodeRequestSenseCdb,
@@ -15,7 +18,7 @@ import type { ScsiNexus } from '../nexus.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 
 function requestSense(task: ScsiTask, unit: LogicalUnit, nexus: ScsiNexus): void {
-  send(task, nexus.takeAttention(unit) ?? noSense)
+  send(task, nexus.takeAttention(unit) ?? unit.sanitizer.obstacle ?? noSense)
 }
 
 function requestSenseWithoutUnit(task: ScsiTask): void {

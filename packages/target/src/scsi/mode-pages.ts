@@ -17,11 +17,15 @@ const controlByDefault: ControlPage = {
   taskAbortedStatus: false,
 }
 
+function cachingPage(writeCacheEnabled: boolean): Buffer {
+  return encodeCachingPage({ writeCacheEnabled, readCacheDisabled: false })
+}
+
 /** Every page in ascending order. */
 const defaults: ReadonlyMap<number, Buffer> = new Map([
   [ModePage.ReadWriteErrorRecovery, encodeReadWriteErrorRecoveryPage()],
   // A WRITE is GOOD once its blocks are in the page cache of the server.
-  [ModePage.Caching, encodeCachingPage({ writeCacheEnabled: true, readCacheDisabled: false })],
+  [ModePage.Caching, cachingPage(true)],
   [ModePage.Control, encodeControlPage(controlByDefault)],
   [ModePage.InformationalExceptions, encodeInformationalExceptionsPage(true)],
 ])
@@ -43,6 +47,7 @@ export function defaultModePage(pageCode: number): Buffer | undefined {
 }
 
 export function currentModePage(unit: LogicalUnit, pageCode: number): Buffer | undefined {
+  if (pageCode === ModePage.Caching) return cachingPage(unit.writeCacheEnabled)
   if (pageCode !== ModePage.Control) return defaults.get(pageCode)
   const { descriptorSense, softwareWriteProtect } = unit
   return encodeControlPage({ ...controlByDefault, descriptorSense, softwareWriteProtect })
@@ -51,6 +56,7 @@ export function currentModePage(unit: LogicalUnit, pageCode: number): Buffer | u
 /** The page's header, and then a 1 for each bit that MODE SELECT can change. */
 export function changeableModePage(pageCode: number): Buffer | undefined {
   if (pageCode === ModePage.Control) return changeableControl
+  if (pageCode === ModePage.Caching) return cachingPage(true)
   const page = defaults.get(pageCode)
   if (page === undefined) return undefined
   const mask = Buffer.alloc(page.length)

@@ -1,4 +1,5 @@
 import {
+  decodeCachingPage,
   decodeControlPage,
   decodeModeParameters6,
   decodeSense,
@@ -8,6 +9,7 @@ import {
   encodeModeSelectCdb,
   encodeModeSelectList,
   encodeModeSenseCdb,
+  encodeUnmapParameters,
   findModePage,
   LUN_LENGTH,
   ModePage,
@@ -15,12 +17,28 @@ import {
   PageControl,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { type Host, hosts } from '../support/reservation-run.ts'
+import { DeviceServer } from '../../src/scsi/device-server.ts'
+import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
+import { MemoryVolume } from '../../src/volume/memory-volume.ts'
+import { type IoCompletion, VolumeError } from '../../src/volume/volume.ts'
+import { Host, hosts } from '../support/reservation-run.ts'
 import { cdbOf, run } from '../support/scsi-run.ts'
 
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
 const WRITE = [Opcode.Write10, 0, 0, 0, 0, 0, 0, 0, 1, 0]
 const block = Buffer.alloc(512)
+
+/** Counts what it is asked to flush. */
+class FlushCounter extends MemoryVolume {
+  flushes = 0
+  fails = false
+
+  override flush(completion: IoCompletion): void {
+    this.flushes += 1
+    const error = this.fails ? new VolumeError('flush', this.name, 0, 'injected fault') : null
+    setImmediate(() => completion.ioCompleted(error))
+  }
+}
 
 interface Control {
   readonly swp?: boolean
@@ -93,6 +111,55 @@ t.test('SWP refuses writes until it is taken back, and MODE SENSE tells of it', 
   }
 })
 
+const cachingPage = (writeCacheEnabled: boolean): Buffer =>
+  encodeCachingPage({ writeCacheEnabled, readCacheDisabled: false })
+
+async function isCaching(host: Host): Promise<boolean> {
+  const { pages } = decodeModeParameters6(await sense(host, PageControl.Current))
+  return decodeCachingPage(findModePage(pages, ModePage.Caching) as Buffer).writeCacheEnabled
+}
+
+t.test('with WCE=0, whatever changes blocks is flushed before GOOD', async (t) => {
+  const volume = new FlushCounter('p', 64 * 512)
+  const server = new DeviceServer()
+  const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
+  server.addUnit(0, new LogicalUnit({ volume, uuid, name: 'p' }))
+  const [a, b] = [new Host(server, 'a'), new Host(server, 'b')]
+  for (const host of [a, b]) await host.exec(TEST_UNIT_READY)
+  const list = Buffer.from(encodeUnmapParameters([{ lba: 0, blockCount: 1 }]))
+  const changes: [string, ArrayLike<number>, Buffer][] = [
+    ['WRITE', WRITE, block],
+    ['WRITE SAME', [Opcode.WriteSame10, 0, 0, 0, 0, 0, 0, 0, 1, 0], block],
+    ['ORWRITE', [Opcode.OrWrite16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], block],
+    ['UNMAP', [Opcode.Unmap, 0, 0, 0, 0, 0, 0, 0, list.length, 0], list],
+    [
+      'COMPARE AND WRITE',
+      [Opcode.CompareAndWrite, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+      Buffer.alloc(1024),
+    ],
+  ]
+  for (const [name, cdb, data] of changes) {
+    t.equal(await a.exec(cdb, data), 'GOOD')
+    t.equal(volume.flushes, 0, `${name} leaves its blocks in the cache`)
+  }
+  t.equal(await select(a, cachingPage(false)), 'GOOD')
+  t.equal(volume.flushes, 1, 'what was in the cache is on the disks')
+  t.equal(await isCaching(a), false)
+  t.equal(await b.exec(TEST_UNIT_READY), '06/2A/01', 'the others are told')
+  for (const [name, cdb, data] of changes) {
+    const before = volume.flushes
+    t.equal(await b.exec(cdb, data), 'GOOD')
+    t.equal(volume.flushes, before + 1, name)
+  }
+  volume.fails = true
+  t.equal(await b.exec(WRITE, block), '04/44/00', 'a flush that fails fails the write')
+  volume.fails = false
+  t.equal(await select(b, cachingPage(true)), 'GOOD')
+  const before = volume.flushes
+  t.equal(await b.exec(WRITE, block), 'GOOD')
+  t.equal(volume.flushes, before)
+})
+
 t.test('D_SENSE changes the format of all sense data', async (t) => {
   const [a] = (await hosts('a')) as [Host]
   const refused = async () => {
@@ -145,7 +212,7 @@ t.test('what MODE SENSE gave is accepted back, and changes nothing', async (t) =
 t.test('a list that is not acceptable changes nothing, whatever else is in it', async (t) => {
   const [a] = (await hosts('a')) as [Host]
   const protect = controlPage({ swp: true })
-  const uncached = encodeCachingPage({ writeCacheEnabled: false, readCacheDisabled: false })
+  const uncached = encodeCachingPage({ writeCacheEnabled: true, readCacheDisabled: true })
   t.equal(await selectList(a, encodeModeSelectList([protect, uncached], false)), '05/26/00')
   t.equal(
     await selectList(a, encodeModeSelectList([protect, Buffer.from([2, 0])], false)),
@@ -173,8 +240,10 @@ t.test('a reset of the unit brings the defaults back', async (t) => {
     () => a.server.resetTarget(a.nexus),
   ]) {
     await select(a, controlPage({ swp: true, dSense: true }))
+    await select(a, cachingPage(false))
     reset()
     t.match(await control(a), { softwareWriteProtect: false, descriptorSense: false })
+    t.equal(await isCaching(a), true)
     t.equal(await a.exec(WRITE, block), 'GOOD')
   }
 })

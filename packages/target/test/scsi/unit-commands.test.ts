@@ -206,7 +206,7 @@ t.test('MODE SENSE gives the pages, the cache being one that must be synchronize
 })
 
 t.test(
-  'MODE SENSE has two bits that are changeable, the same defaults, and nothing saved',
+  'MODE SENSE has three bits that are changeable, the same defaults, and nothing saved',
   async (t) => {
     const execute = await serve(makeUnit({ writeProtected: true }))
     const pages = async (pageControl: number): Promise<Buffer> => {
@@ -218,7 +218,7 @@ t.test(
     t.same(await pages(PageControl.Default), await pages(PageControl.Current))
     const mask = await pages(PageControl.Changeable)
     for (const pageCode of [0x01, 0x08, 0x0a, 0x1c]) {
-      const bits = pageCode === ModePage.Control ? '04000800000000000000' : ''
+      const bits = { [ModePage.Control]: '040008', [ModePage.Caching]: '04' }[pageCode] ?? ''
       t.match(findModePage(mask, pageCode)?.toString('hex', 2), new RegExp(`^${bits}0*$`))
     }
     const refused = { pageControl: PageControl.Saved }

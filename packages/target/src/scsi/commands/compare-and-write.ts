@@ -16,7 +16,8 @@ import {
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkRange } from '../block-range.ts'
 import type { Command } from '../command.ts'
-import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
+import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten, flushWritten } from '../durability.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
@@ -91,20 +92,9 @@ function compareBlocks(task: ScsiTask, error: VolumeError | null): void {
     fail(task, miscompareDuringVerify(medium.findIndex((byte, at) => byte !== dataOut[at])))
     return
   }
-  task.next = (readFlags(task) & TransferFlag.Fua) === 0 ? written : flushWritten
+  task.next = (readFlags(task) & TransferFlag.Fua) === 0 ? finishWritten : flushWritten
   const { volume } = task.unit as LogicalUnit
   volume.write(offsetOf(task), dataOut, length, length, task.awaitIo())
-}
-
-function written(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) task.finish(Status.Good)
-  else failWithVolumeError(task, error)
-}
-
-/** FUA: the blocks are on the disks before GOOD. */
-function flushWritten(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) flushThen(task, task.unit as LogicalUnit, written)
-  else failWithVolumeError(task, error)
 }
 
 const FLAGS = TransferFlag.Protect | TransferFlag.Dpo | TransferFlag.Fua

@@ -4,6 +4,7 @@
  */
 import {
   type BlockDescriptor,
+  decodeCachingPage,
   decodeControlPage,
   decodeModeSelectCdb,
   decodeModeSelectList,
@@ -18,6 +19,7 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten } from '../durability.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import { changeableModePage, currentModePage } from '../mode-pages.ts'
 import type { ScsiNexus } from '../nexus.ts'
@@ -50,7 +52,9 @@ function received(task: ScsiTask): void {
   } else {
     const changed = list.pages.map((page) => apply(unit, page)).includes(true)
     if (changed) tellOthers(unit, task.nexus as ScsiNexus)
-    task.finish(Status.Good)
+    // With WCE=0 now, what was cached before goes to the disks first.
+    if (changed) finishWritten(task, null)
+    else task.finish(Status.Good)
   }
 }
 
@@ -83,13 +87,16 @@ function changesNoOtherBits(unit: LogicalUnit, page: Buffer): boolean {
 
 /** Whether anything is different now. */
 function apply(unit: LogicalUnit, page: Buffer): boolean {
-  if ((page.readUInt8(0) & ~PARAMETERS_SAVEABLE) !== ModePage.Control) return false
-  const { descriptorSense, softwareWriteProtect } = decodeControlPage(page)
-  const changed =
-    descriptorSense !== unit.descriptorSense || softwareWriteProtect !== unit.softwareWriteProtect
-  unit.descriptorSense = descriptorSense
-  unit.softwareWriteProtect = softwareWriteProtect
-  return changed
+  const code = page.readUInt8(0) & ~PARAMETERS_SAVEABLE
+  const before = currentModePage(unit, code) as Buffer
+  if (code === ModePage.Caching) {
+    unit.writeCacheEnabled = decodeCachingPage(page).writeCacheEnabled
+  } else if (code === ModePage.Control) {
+    const { descriptorSense, softwareWriteProtect } = decodeControlPage(page)
+    unit.descriptorSense = descriptorSense
+    unit.softwareWriteProtect = softwareWriteProtect
+  }
+  return !before.equals(currentModePage(unit, code) as Buffer)
 }
 
 function tellOthers(unit: LogicalUnit, nexus: ScsiNexus): void {

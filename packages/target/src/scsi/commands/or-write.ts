@@ -15,7 +15,8 @@ import {
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkTransfer } from '../block-range.ts'
 import type { Command } from '../command.ts'
-import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
+import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten, flushWritten } from '../durability.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
@@ -84,8 +85,8 @@ function readNext(task: ScsiTask, error: VolumeError | null): void {
   progress.done += progress.length
   progress.length = Math.min(progress.piece.length, task.dataOut.length - progress.done)
   if (progress.length === 0) {
-    if ((readFlags(task) & TransferFlag.Fua) === 0) task.finish(Status.Good)
-    else flushThen(task, unit, flushed)
+    if ((readFlags(task) & TransferFlag.Fua) === 0) finishWritten(task, null)
+    else flushWritten(task, null)
     return
   }
   task.next = writeNext
@@ -106,11 +107,6 @@ function writeNext(task: ScsiTask, error: VolumeError | null): void {
   task.next = readNext
   const { volume } = task.unit as LogicalUnit
   volume.write(offsetOf(task) + done, piece, 0, length, task.awaitIo())
-}
-
-function flushed(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) task.finish(Status.Good)
-  else failWithVolumeError(task, error)
 }
 
 const FLAGS = TransferFlag.Protect | TransferFlag.Dpo | TransferFlag.Fua

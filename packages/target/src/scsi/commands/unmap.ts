@@ -18,6 +18,7 @@ import {
 import type { VolumeError } from '../../volume/volume.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten } from '../durability.ts'
 import { type LogicalUnit, UNMAP_DESCRIPTORS_MAX } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
@@ -72,7 +73,7 @@ function unmapNext(task: ScsiTask, error: VolumeError | null): void {
     return
   }
   const range = (task.state as BlockRange[]).shift()
-  if (range === undefined) task.finish(Status.Good)
+  if (range === undefined) finishWritten(task, null)
   else {
     const { lba, blockCount } = range
     volume.discard(lba * blockSizeBytes, blockCount * blockSizeBytes, task.awaitIo())

@@ -11,7 +11,6 @@ import {
   readTransferLength,
   readTransferLength10,
   readTransferLength16,
-  Status,
   WriteSameFlag,
   writeProtected,
 } from '@platter/protocol/scsi'
@@ -19,9 +18,9 @@ import type { VolumeError } from '../../volume/volume.ts'
 import { checkRange, transferLengthPosition } from '../block-range.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten } from '../durability.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
-import { failWithVolumeError } from '../volume-failure.ts'
 
 /** What one step writes. */
 const PIECE_BYTES = 256 * 1024
@@ -96,7 +95,7 @@ function fill(task: ScsiTask, unit: LogicalUnit, block: Buffer): void {
   const blockCount = countBlocks(unit, lba, readTransferLength(cdb, cdbPosition))
   const offset = lba * blockSizeBytes
   if ((readFlags(task) & WriteSameFlag.Unmap) !== 0 && block.every((byte) => byte === 0)) {
-    task.next = filled
+    task.next = finishWritten
     unit.volume.discard(offset, blockCount * blockSizeBytes, task.awaitIo())
     return
   }
@@ -115,7 +114,7 @@ function fill(task: ScsiTask, unit: LogicalUnit, block: Buffer): void {
 function writePiece(task: ScsiTask, error: VolumeError | null): void {
   const fill = task.state as Fill
   if (error !== null || fill.offset === fill.end) {
-    filled(task, error)
+    finishWritten(task, error)
     return
   }
   const { volume } = task.unit as LogicalUnit
@@ -123,11 +122,6 @@ function writePiece(task: ScsiTask, error: VolumeError | null): void {
   const length = Math.min(piece.length, fill.end - offset)
   fill.offset += length
   volume.write(offset, piece, 0, length, task.awaitIo())
-}
-
-function filled(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) task.finish(Status.Good)
-  else failWithVolumeError(task, error)
 }
 
 /** Every bit of byte 1 is looked at. */

@@ -14,13 +14,12 @@ import {
   TransferFlag,
   writeProtected,
 } from '@platter/protocol/scsi'
-import type { VolumeError } from '../../volume/volume.ts'
 import { checkTransfer } from '../block-range.ts'
 import type { Command } from '../command.ts'
-import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
+import { CONTROL_USAGE, fail } from '../command.ts'
+import { finishWritten, flushWritten } from '../durability.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
-import { failWithVolumeError } from '../volume-failure.ts'
 
 function write6(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
@@ -65,17 +64,6 @@ function write(
     task.next = (flags & TransferFlag.Fua) === 0 ? finishWritten : flushWritten
     task.receiveExtent(unit.volume, lba * unit.blockSizeBytes, blockCount * unit.blockSizeBytes)
   }
-}
-
-function finishWritten(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) task.finish(Status.Good)
-  else failWithVolumeError(task, error)
-}
-
-/** FUA: the blocks are on the disks before GOOD. */
-function flushWritten(task: ScsiTask, error: VolumeError | null): void {
-  if (error === null) flushThen(task, task.unit as LogicalUnit, finishWritten)
-  else failWithVolumeError(task, error)
 }
 
 const FLAGS = TransferFlag.Protect | TransferFlag.Dpo | TransferFlag.Fua

@@ -129,7 +129,9 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
     writeSameNonZero: false,
     compareAndWriteBlocksMax: 64,
   })
-  t.equal(decodeBlockDeviceCharacteristics(await page(VpdPage.BlockDeviceCharacteristics)), 7200)
+  const characteristics = await page(VpdPage.BlockDeviceCharacteristics)
+  t.equal(decodeBlockDeviceCharacteristics(characteristics), 7200)
+  t.equal(characteristics.readUInt8(7) >> 6, 1, 'WABEREQ')
   t.match(decodeExtendedInquiry(await page(VpdPage.ExtendedInquiry)), { volatileCache: true })
   const provisioning = decodeLogicalBlockProvisioning(await page(VpdPage.LogicalBlockProvisioning))
   const capacity = decodeCapacity16((await execute(cdbOf(encodeReadCapacity16Cdb))).data as Buffer)

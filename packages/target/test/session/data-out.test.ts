@@ -261,7 +261,9 @@ t.test('R2Ts carry the LUN, and a StatSN that they do not use up (UNH 8.1, 10.1)
 t.test(
   'the response to a write says how many R2Ts it took (RFC 7143 section 11.4.8)',
   async (t) => {
-    const { initiator } = start({ initialR2T: true, immediateData: false, maxBurst: 8192 })
+    const terms = { initialR2T: true, immediateData: false, maxBurst: 8192 }
+    const { initiator, volume } = start(terms)
+    volume.now = () => true
     const tag = initiator.command({ opcode: 0x2a, blocks: 48, write: true })
     for (const offset of [0, 8192, 16384]) {
       const { targetTransferTag: ttt } = initiator.receiveOne(ReadyToTransfer)

@@ -33,6 +33,8 @@ export interface PartitionServer {
   /** Its volume has a new size. */
   grown(lun: number): void
   hide(lun: number): void
+  /** The partition, hidden before, has been deleted. */
+  forget(id: string): void
 }
 
 export interface InventoryOptions {
@@ -218,6 +220,7 @@ export class Inventory {
       this.#showAgain(array)
       throw error
     }
+    this.#server.forget(partition.id)
     this.#onStep('partition deleted')
     await this.#dropLeftGrants()
   }

@@ -14,6 +14,7 @@ import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
 import type { PortalAddress } from './net/portals.ts'
 import { Redirects } from './redirects.ts'
+import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
@@ -80,8 +81,10 @@ export async function createTarget(options: TargetOptions): Promise<Target> {
     if (targetName !== undefined && targetName !== state.current.targetName) {
       await state.replace({ ...state.current, targetName })
     }
+    const reservations = await ReservationFile.open(stateDirectory, onStep)
     const sanitizes = await SanitizeStates.open(stateDirectory)
-    const target = new ComposedTarget(options, state, sanitizes, unlock)
+    const opened = { state, reservations, sanitizes, unlock }
+    const target = new ComposedTarget(options, opened)
     await target.open()
     return target
   } catch (error) {
@@ -90,9 +93,18 @@ export async function createTarget(options: TargetOptions): Promise<Target> {
   }
 }
 
+/** What a target has of its state directory. */
+interface OpenedState {
+  readonly state: StateStore
+  readonly reservations: ReservationFile
+  readonly sanitizes: SanitizeStates
+  readonly unlock: () => void
+}
+
 class ComposedTarget implements Target {
   readonly #options: TargetOptions
   readonly #state: StateStore
+  readonly #reservations: ReservationFile
   readonly #unlock: () => void
   readonly #log: Log
   readonly #devices = new DeviceServer()
@@ -106,12 +118,9 @@ class ComposedTarget implements Target {
   readonly #startedMs = performance.now()
   #stopped: Promise<void> | undefined
 
-  constructor(
-    options: TargetOptions,
-    state: StateStore,
-    sanitizes: SanitizeStates,
-    unlock: () => void,
-  ) {
+  constructor(options: TargetOptions, opened: OpenedState) {
+    const { state, reservations, unlock } = opened
+    this.#reservations = reservations
     this.#options = options
     this.#state = state
     this.#unlock = unlock
@@ -132,7 +141,7 @@ class ComposedTarget implements Target {
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
-    this.#units = new ShownUnits(this.#devices, sanitizes)
+    this.#units = new ShownUnits(this.#devices, opened)
     this.#inventory = new Inventory({
       state,
       server: this.#units,
@@ -172,6 +181,7 @@ class ComposedTarget implements Target {
     } finally {
       this.#units.suspend()
       await this.#inventory.close()
+      await this.#reservations.close()
       this.#unlock()
     }
   }
@@ -233,11 +243,13 @@ class ComposedTarget implements Target {
 /** Partitions as logical units of the device server. */
 class ShownUnits implements PartitionServer {
   readonly #devices: DeviceServer
+  readonly #reservations: ReservationFile
   readonly #sanitizes: SanitizeStates
   readonly #units = new Map<number, LogicalUnit>()
 
-  constructor(devices: DeviceServer, sanitizes: SanitizeStates) {
+  constructor(devices: DeviceServer, { reservations, sanitizes }: OpenedState) {
     this.#devices = devices
+    this.#reservations = reservations
     this.#sanitizes = sanitizes
   }
 
@@ -250,6 +262,7 @@ class ShownUnits implements PartitionServer {
       blockSizeBytes: volume.blockSizeBytes,
       physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
       optimalTransferGranularityBytes: partition.chunkSizeBytes,
+      reservationKeeper: this.#reservations.keeperOf(partition.id),
       sanitizeStore: this.#sanitizes.storeOf(partition.id),
     })
     this.#devices.addUnit(lun, unit)
@@ -270,6 +283,10 @@ class ShownUnits implements PartitionServer {
   /** The volumes are about to be closed: nothing of the units' own may be at them any more. */
   suspend(): void {
     for (const unit of this.#units.values()) unit.sanitizer.suspend()
+  }
+
+  forget(id: string): void {
+    this.#reservations.forget(id)
   }
 }
 

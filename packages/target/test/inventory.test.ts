@@ -25,6 +25,10 @@ class Shown implements PartitionServer {
   hide(lun: number): void {
     this.units.delete(lun)
   }
+  readonly forgotten: string[] = []
+  forget(id: string): void {
+    this.forgotten.push(id)
+  }
   luns(): [number, string][] {
     return [...this.units].map(([lun, { name }]) => [lun, name])
   }

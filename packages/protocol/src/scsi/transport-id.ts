@@ -10,6 +10,36 @@ const NAME_LENGTH_MAX = 244
 
 const PORT_NAME = /^[^,]+,i,0x[0-9a-f]{12}$/
 
+/** The TRANSPORTID PARAMETER DATA LENGTH field before a list of TransportIDs. */
+export const TRANSPORT_IDS_LENGTH_BYTES = 4
+
+/** The list of TransportIDs that follows the parameters of a REGISTER with SPEC_I_PT. */
+export function encodeTransportIdList(initiatorPorts: readonly string[]): Buffer {
+  const ids = Buffer.concat(initiatorPorts.map(encodeTransportId))
+  const length = Buffer.alloc(TRANSPORT_IDS_LENGTH_BYTES)
+  length.writeUInt32BE(ids.length)
+  return Buffer.concat([length, ids])
+}
+
+/**
+ * Divides a list into its TransportIDs, which alias it; what each names, `decodeTransportId` says.
+ * `cut` when the list is shorter than it says; undefined when its last TransportID is.
+ */
+export function decodeTransportIdList(list: Buffer): Buffer[] | 'cut' | undefined {
+  if (list.length < TRANSPORT_IDS_LENGTH_BYTES) return 'cut'
+  const end = TRANSPORT_IDS_LENGTH_BYTES + list.readUInt32BE(0)
+  if (end > list.length) return 'cut'
+  const ids: Buffer[] = []
+  for (let at = TRANSPORT_IDS_LENGTH_BYTES; at < end; ) {
+    if (at + LENGTH_MIN > end) return undefined
+    const next = at + Math.max(LENGTH_MIN, HEADER_LENGTH + list.readUInt16BE(at + 2))
+    if (next > end) return undefined
+    ids.push(list.subarray(at, next))
+    at = next
+  }
+  return ids
+}
+
 /** The TransportID of `<InitiatorName>,i,0x<ISID>`, with its NUL and padding to four bytes. */
 export function encodeTransportId(initiatorPort: string): Buffer {
   const name = Buffer.from(initiatorPort, 'utf8')

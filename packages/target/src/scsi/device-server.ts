@@ -140,17 +140,16 @@ export class DeviceServer implements TaskExecutor {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'
     unit.reset()
-    for (const other of this.#nexuses) {
-      if (other !== nexus) other.raise(unit, resetUnitAttention)
-    }
+    // Every nexus is told (SAM-5 section 6.3.3), and so are all paths of the host that asked for it.
+    for (const each of this.#nexuses) each.raise(unit, resetUnitAttention)
     return 'complete'
   }
 
-  resetTarget(nexus: Nexus): TaskManagementOutcome {
-    for (const other of this.#nexuses) {
-      for (const unit of other.units.values()) {
+  resetTarget(_nexus: Nexus): TaskManagementOutcome {
+    for (const each of this.#nexuses) {
+      for (const unit of each.units.values()) {
         unit.reset()
-        if (other !== nexus) other.raise(unit, resetUnitAttention)
+        each.raise(unit, resetUnitAttention)
       }
     }
     return 'complete'

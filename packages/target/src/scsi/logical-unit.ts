@@ -3,6 +3,7 @@ import { RotationRate } from '@platter/protocol/scsi'
 import type { Volume } from '../volume/volume.ts'
 import { BlockAccess } from './block-access.ts'
 import { DataOutBudget } from './data-out-budget.ts'
+import type { ReservationKeeper } from './kept-reservations.ts'
 import { Reservations } from './reservations.ts'
 import { Sanitizer, type SanitizeStore } from './sanitizer.ts'
 
@@ -41,6 +42,8 @@ export interface LogicalUnitOptions {
   readonly sanitizeStore?: SanitizeStore
   /** How fast SANITIZE overwrites. */
   readonly sanitizeBytesPerSecond?: number
+  /** Without one, persistent reservations end with the server. */
+  readonly reservationKeeper?: ReservationKeeper
 }
 
 export class LogicalUnit {
@@ -58,7 +61,8 @@ export class LogicalUnit {
   /** MAXIMUM WRITE SAME LENGTH: these blocks are written on every disk, and must be done in time. */
   readonly writeSameBlocksMax: number
   readonly rotationRate: number
-  readonly reservations = new Reservations()
+  readonly reservations: Reservations
+  readonly reservationKeeper: ReservationKeeper | null
   /** D_SENSE: sense data are in descriptor format. */
   descriptorSense = false
   /** WCE: a write is GOOD before it is on the disks. */
@@ -81,6 +85,8 @@ export class LogicalUnit {
     this.blockSizeBytes = options.blockSizeBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
     this.rotationRate = options.rotationRate ?? RotationRate.NonRotating
+    this.reservationKeeper = options.reservationKeeper ?? null
+    this.reservations = new Reservations(this.reservationKeeper?.kept)
     this.#writeProtected = options.writeProtected ?? false
     if (this.blockSizeBytes % this.volume.blockSizeBytes !== 0) {
       throw new RangeError(

@@ -13,6 +13,7 @@ import {
   reservationsReleasedUnitAttention,
   type Sense,
 } from '@platter/protocol/scsi'
+import type { KeptReservations } from './kept-reservations.ts'
 import type { Nexus } from './scsi-task.ts'
 import { RELATIVE_TARGET_PORT } from './target-port.ts'
 
@@ -38,6 +39,20 @@ interface Registration {
   readonly allTargetPorts: boolean
 }
 
+export interface RegisterOptions {
+  readonly key: bigint
+  readonly allTargetPorts: boolean
+  /** APTPL: what is registered and reserved of the unit outlasts the server from now on, or does not. */
+  readonly outlastsPower: boolean
+}
+
+export interface MoveOptions {
+  readonly key: bigint
+  readonly outlastsPower: boolean
+  /** Whether the registration of the old holder ends. */
+  readonly unregister: boolean
+}
+
 /** Initiator ports that may be registered at once with one unit. */
 const REGISTRATIONS_MAX = 256
 
@@ -54,6 +69,38 @@ export class Reservations {
   #holder: string | undefined
   /** The nexus whose RESERVE is in force. */
   #reserver: Nexus | undefined
+  #outlastsPower = false
+
+  /** With what was kept of the time before the server started. */
+  constructor(kept: KeptReservations | null = null) {
+    if (kept === null) return
+    this.#outlastsPower = true
+    for (const { initiatorPort, key, allTargetPorts } of kept.registrations) {
+      this.#registrations.set(initiatorPort, { key, allTargetPorts })
+    }
+    if (kept.reservation === null) return
+    this.#type = kept.reservation.type
+    this.#holder = kept.reservation.holder ?? undefined
+    this.isReserved = true
+  }
+
+  /** PTPL_A: the last registration had APTPL=1, and so all of this is to be kept. */
+  get outlastsPower(): boolean {
+    return this.#outlastsPower
+  }
+
+  /** What is to be kept now; null for nothing. */
+  toKeep(): KeptReservations | null {
+    if (!this.#outlastsPower || this.#registrations.size === 0) return null
+    const type = this.#type
+    return {
+      registrations: [...this.#registrations].map(([initiatorPort, registration]) => ({
+        initiatorPort,
+        ...registration,
+      })),
+      reservation: type === undefined ? null : { type, holder: this.#holder ?? null },
+    }
+  }
 
   /** PRGENERATION: counts the changes of registrations. */
   get generation(): number {
@@ -96,17 +143,24 @@ export class Reservations {
   }
 
   /** Registers `port`, or gives it another key; key 0 ends its registration. */
-  register(port: string, key: bigint, allTargetPorts: boolean): ReservationChange {
-    if (key === 0n) {
-      if (!this.#registrations.has(port)) return done
-      this.#count()
-      return this.#unregister(port)
-    }
-    if (!this.#registrations.has(port) && this.#registrations.size >= REGISTRATIONS_MAX) {
+  register(port: string, { key, ...options }: RegisterOptions): ReservationChange {
+    if (key !== 0n) return this.registerAll([port], { key, ...options })
+    if (!this.#registrations.has(port)) return done
+    this.#outlastsPower = options.outlastsPower
+    this.#count()
+    return this.#unregister(port)
+  }
+
+  /** Registers all of these ports with a key, or none of them. */
+  registerAll(ports: readonly string[], options: RegisterOptions): ReservationChange {
+    const added = new Set(ports.filter((port) => !this.#registrations.has(port)))
+    if (this.#registrations.size + added.size > REGISTRATIONS_MAX) {
       return { outcome: insufficientRegistrationResources }
     }
+    const { key, allTargetPorts, outlastsPower } = options
+    this.#outlastsPower = outlastsPower
     this.#count()
-    this.#registrations.set(port, { key, allTargetPorts })
+    for (const port of ports) this.#registrations.set(port, { key, allTargetPorts })
     return done
   }
 
@@ -172,13 +226,14 @@ export class Reservations {
   }
 
   /** REGISTER AND MOVE for a registered port: registers `to` with `key`, and makes it the holder. */
-  move(port: string, to: string, key: bigint, unregister: boolean): ReservationChange {
+  move(port: string, to: string, options: MoveOptions): ReservationChange {
     const type = this.#type
     if (type === undefined || this.#holder !== port) return conflict
-    const change = this.register(to, key, this.#registrations.get(to)?.allTargetPorts ?? false)
+    const allTargetPorts = this.#registrations.get(to)?.allTargetPorts ?? false
+    const change = this.register(to, { ...options, allTargetPorts })
     if (change.outcome !== 'done') return change
     this.#hold(type, to)
-    if (unregister) this.#registrations.delete(port)
+    if (options.unregister) this.#registrations.delete(port)
     return done
   }
 

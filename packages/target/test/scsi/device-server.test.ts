@@ -186,7 +186,7 @@ t.test('a task is for a unit whatever LUN its initiator port sees it at', async 
   t.notOk(isForUnit(5, 5), 'nothing is there')
 })
 
-t.test('a reset is told to the other nexuses of that unit, and only to them', async (t) => {
+t.test('a reset is told to every nexus of that unit, and only to them', async (t) => {
   const { server, nexus, exec } = await start()
   const other = server.openNexus('iqn.2024-01.org.example:b,i,0x2')
   const closed = server.openNexus('iqn.2024-01.org.example:c,i,0x3')
@@ -195,6 +195,7 @@ t.test('a reset is told to the other nexuses of that unit, and only to them', as
   const lun = Buffer.from([0, 7, 0, 0, 0, 0, 0, 0])
   t.equal(server.resetLogicalUnit(nexus, lun), 'complete')
   t.equal(server.resetLogicalUnit(nexus, lun), 'complete')
+  t.equal(verdict(await exec(TEST_UNIT_READY, 7)), '06/29/03', 'and to who asked for it')
   t.equal(verdict(await exec(TEST_UNIT_READY, 7)), 'GOOD')
   t.equal(verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY })), 'GOOD')
   t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), '06/29/03')
@@ -205,6 +206,7 @@ t.test('a reset is told to the other nexuses of that unit, and only to them', as
   for (const at of [0, 7]) {
     const outcome = await run(server, { nexus: other, lun: at, cdb: TEST_UNIT_READY })
     t.equal(verdict(outcome), '06/29/03')
+    t.equal(verdict(await exec(TEST_UNIT_READY, at)), '06/29/03')
     t.equal(verdict(await exec(TEST_UNIT_READY, at)), 'GOOD')
   }
 })

@@ -242,6 +242,7 @@ t.test('a reset of the unit brings the defaults back', async (t) => {
     await select(a, controlPage({ swp: true, dSense: true }))
     await select(a, cachingPage(false))
     reset()
+    t.equal(await a.exec([0]), '06/29/03')
     t.match(await control(a), { softwareWriteProtect: false, descriptorSense: false })
     t.equal(await isCaching(a), true)
     t.equal(await a.exec(WRITE, block), 'GOOD')

@@ -45,6 +45,8 @@ t.test('the loss of its nexus, and resets, release what it reserved', async (t) 
     b.server.closeNexus(b.server.openNexus('iqn.2024-01.org.example:c,i,0x1'))
     t.equal(await b.exec(READ), CONFLICT)
     reset(a, b)
+    // What the reset has to tell comes first.
+    await b.exec([0])
     t.equal(await b.exec(READ), 'GOOD')
   }
 })
@@ -55,6 +57,7 @@ t.test('what is reserved persistently outlives resets', async (t) => {
   await a.out('Reserve', { key: 1n, type: 3 })
   b.server.resetLogicalUnit(b.nexus, lun0)
   b.server.resetTarget(b.nexus)
+  t.equal(await b.exec([0]), '06/29/03')
   t.equal(await b.exec(READ), CONFLICT)
 })
 

@@ -9,6 +9,7 @@ import {
   PersistentReserveOut,
 } from '@platter/protocol/scsi'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
+import type { ReservationKeeper } from '../../src/scsi/kept-reservations.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { Nexus, NexusTransport } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
@@ -91,15 +92,19 @@ export class Host {
   }
 }
 
-/** One unit, and hosts that have heard of its power on. */
-export async function hosts(...names: string[]): Promise<Host[]> {
-  const server = new DeviceServer()
-  const unit = new LogicalUnit({
+export function makeUnit(reservationKeeper?: ReservationKeeper): LogicalUnit {
+  return new LogicalUnit({
     volume: new MemoryVolume('array/p', 64 * 1024, 512),
     uuid: '7b2d6f0a-5d0e-4c8f-9a11-000000000001',
     name: 'p',
+    ...(reservationKeeper && { reservationKeeper }),
   })
-  server.addUnit(0, unit)
+}
+
+/** One unit, and hosts that have heard of its power on. */
+export async function hosts(...names: string[]): Promise<Host[]> {
+  const server = new DeviceServer()
+  server.addUnit(0, makeUnit())
   const all = names.map((name) => new Host(server, name))
   for (const host of all) await host.exec([0])
   return all

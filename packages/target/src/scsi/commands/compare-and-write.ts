@@ -32,8 +32,8 @@ function compareAndWrite(task: ScsiTask, unit: LogicalUnit): void {
     if (unit.writeProtected) fail(task, writeProtected)
     else if (
       blockCount > unit.compareAndWriteBlocksMax ||
-      // More data than blocks: so many that their number did not fit into the CDB.
-      task.dataOutLength > 2 * blockCount * unit.blockSizeBytes
+      // More data than blocks: so many that their number did not fit into the CDB. Less: another block size.
+      task.dataOutLength !== 2 * blockCount * unit.blockSizeBytes
     ) {
       fail(task, invalidFieldInCdb(BLOCK_COUNT_BYTE))
     } else if (blockCount === 0) task.finish(Status.Good)

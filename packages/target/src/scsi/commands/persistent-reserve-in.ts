@@ -10,35 +10,36 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, sendParameterData } from '../command.ts'
-import type { Reservations } from '../reservations.ts'
+import type { LogicalUnit } from '../logical-unit.ts'
 
-function readKeys(reservations: Reservations): Buffer {
+function readKeys({ reservations }: LogicalUnit): Buffer {
   const keys = reservations.registrations().map(({ key }) => key)
   return encodeReadKeys(reservations.generation, keys)
 }
 
-function readReservation({ generation, holderKey, type }: Reservations): Buffer {
+function readReservation({ reservations }: LogicalUnit): Buffer {
+  const { generation, holderKey, type } = reservations
   return encodeReadReservation(generation, type && { key: holderKey, type })
 }
 
-function reportCapabilities(): Buffer {
+function reportCapabilities({ reservations, reservationKeeper }: LogicalUnit): Buffer {
   return encodeReservationCapabilities({
     compatibleReservations: true,
-    specifyInitiatorPorts: false,
+    specifyInitiatorPorts: true,
     allTargetPorts: true,
-    persistThroughPowerLoss: false,
-    persistActive: false,
+    persistThroughPowerLoss: reservationKeeper !== null,
+    persistActive: reservations.outlastsPower,
   })
 }
 
-function readFullStatus(reservations: Reservations): Buffer {
+function readFullStatus({ reservations }: LogicalUnit): Buffer {
   return encodeReadFullStatus(reservations.generation, reservations.registrations())
 }
 
 function command(
   name: string,
   serviceAction: number,
-  encode: (reservations: Reservations) => Buffer,
+  encode: (unit: LogicalUnit) => Buffer,
 ): Command {
   return {
     name: `PERSISTENT RESERVE IN (${name})`,
@@ -49,7 +50,7 @@ function command(
     access: 'reservation',
     execute: (task, unit) => {
       const { allocationLength } = decodePersistentReserveInCdb(task.cdb, task.cdbPosition)
-      sendParameterData(task, encode(unit.reservations), allocationLength)
+      sendParameterData(task, encode(unit), allocationLength)
     },
   }
 }

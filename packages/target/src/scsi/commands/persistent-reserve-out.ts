@@ -8,6 +8,8 @@ import {
   decodePersistentReserveOutCdb,
   decodeReserveParameters,
   decodeTransportId,
+  decodeTransportIdList,
+  internalTargetFailure,
   invalidFieldInCdb,
   invalidFieldInParameterList,
   isReservationType,
@@ -17,9 +19,10 @@ import {
   parameterListLengthError,
   RESERVE_PARAMETERS_LENGTH,
   type ReservationType,
-  type ReserveParameters,
   Status,
+  TRANSPORT_IDS_LENGTH_BYTES,
 } from '@platter/protocol/scsi'
+import type { VolumeError } from '../../volume/volume.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
@@ -28,8 +31,16 @@ import type { ReservationChange } from '../reservations.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { RELATIVE_TARGET_PORT } from '../target-port.ts'
 
-/** The longest list that is taken: REGISTER AND MOVE with the longest iSCSI TransportID. */
-const LIST_LENGTH_MAX = RESERVE_PARAMETERS_LENGTH + 248
+/** The longest iSCSI TransportID. */
+const TRANSPORT_ID_MAX = 248
+/** TransportIDs that one REGISTER may bring; more could not be registered anyway. */
+const TRANSPORT_IDS_MAX = 255
+/** The longest list of each service action that has more than the usual one. */
+const lengthMax: Readonly<Record<number, number>> = {
+  [PersistentReserveOut.Register]:
+    RESERVE_PARAMETERS_LENGTH + TRANSPORT_IDS_LENGTH_BYTES + TRANSPORT_IDS_MAX * TRANSPORT_ID_MAX,
+  [PersistentReserveOut.RegisterAndMove]: RESERVE_PARAMETERS_LENGTH + TRANSPORT_ID_MAX,
+}
 
 const Action = PersistentReserveOut
 const conflict: ReservationChange = { outcome: 'conflict' }
@@ -37,11 +48,8 @@ const conflict: ReservationChange = { outcome: 'conflict' }
 function persistentReserveOut(task: ScsiTask): void {
   const fields = decodePersistentReserveOutCdb(task.cdb, task.cdbPosition)
   const { serviceAction, parameterListLength } = fields
-  const fits =
-    serviceAction === Action.RegisterAndMove
-      ? parameterListLength >= RESERVE_PARAMETERS_LENGTH && parameterListLength <= LIST_LENGTH_MAX
-      : parameterListLength === RESERVE_PARAMETERS_LENGTH
-  if (!fits) {
+  const most = lengthMax[serviceAction] ?? RESERVE_PARAMETERS_LENGTH
+  if (parameterListLength < RESERVE_PARAMETERS_LENGTH || parameterListLength > most) {
     fail(task, parameterListLengthError)
     return
   }
@@ -66,7 +74,7 @@ function received(task: ScsiTask): void {
   const change =
     fields.serviceAction === Action.RegisterAndMove
       ? move(unit, port, task.dataOut)
-      : carryOut(unit, port, fields, decodeReserveParameters(task.dataOut))
+      : carryOut(unit, port, fields, task.dataOut)
   if (change.outcome === 'conflict') task.finish(Status.ReservationConflict)
   else if (change.outcome !== 'done') fail(task, change.outcome)
   else {
@@ -75,26 +83,57 @@ function received(task: ScsiTask): void {
       if (attention !== undefined) peer.raise(unit, attention)
     }
     if (fields.serviceAction === Action.PreemptAndAbort) abortPreempted(task, unit, change)
-    else task.finish(Status.Good)
+    else keep(task, null)
   }
+}
+
+/** GOOD waits until what is to outlast the server is durable. */
+function keep(task: ScsiTask, _error: VolumeError | null): void {
+  const { reservations, reservationKeeper } = task.unit as LogicalUnit
+  const { serviceAction } = decodePersistentReserveOutCdb(task.cdb, task.cdbPosition)
+  // Without APTPL only what sets it can change what is kept: to nothing.
+  if (reservationKeeper === null || !(reservations.outlastsPower || setsAptpl(serviceAction))) {
+    task.finish(Status.Good)
+    return
+  }
+  task.next = kept
+  reservationKeeper.keep(reservations.toKeep(), task.awaitIo())
+}
+
+/** What has changed is in force, if it cannot be made durable either: the host is told to ask again. */
+function kept(task: ScsiTask, error: VolumeError | null): void {
+  if (error === null) task.finish(Status.Good)
+  else fail(task, internalTargetFailure)
+}
+
+function setsAptpl(serviceAction: number): boolean {
+  return (
+    serviceAction === Action.Register ||
+    serviceAction === Action.RegisterAndIgnoreExistingKey ||
+    serviceAction === Action.RegisterAndMove
+  )
 }
 
 function carryOut(
   unit: LogicalUnit,
   port: string,
   fields: PersistentReserveOutCdb,
-  parameters: ReserveParameters,
+  list: Buffer,
 ): ReservationChange {
   const { reservations } = unit
   const { serviceAction } = fields
-  const { serviceActionReservationKey: key, allTargetPorts } = parameters
+  const parameters = decodeReserveParameters(list)
+  const { serviceActionReservationKey: key } = parameters
+  const registers = serviceAction === Action.Register
+  if (registers && parameters.specifyInitiatorPorts) return registerPorts(unit, port, list)
+  if (list.length !== RESERVE_PARAMETERS_LENGTH) return { outcome: parameterListLengthError }
   if (parameters.specifyInitiatorPorts) return { outcome: invalidFieldInParameterList }
   const registered = reservations.keyOf(port)
-  const registers = serviceAction === Action.Register
   if (registers || serviceAction === Action.RegisterAndIgnoreExistingKey) {
     if (registers && (registered ?? 0n) !== parameters.reservationKey) return conflict
-    if (parameters.persistThroughPowerLoss) return { outcome: invalidFieldInParameterList }
-    return reservations.register(port, key, allTargetPorts)
+    const { allTargetPorts, persistThroughPowerLoss: outlastsPower } = parameters
+    if (!canKeep(unit, outlastsPower)) return { outcome: invalidFieldInParameterList }
+    return reservations.register(port, { key, allTargetPorts, outlastsPower })
   }
   if (registered === undefined || registered !== parameters.reservationKey) return conflict
   if (serviceAction === Action.Clear) return reservations.clear(port)
@@ -111,6 +150,34 @@ function carryOut(
   return reservations.preempt(port, key, type)
 }
 
+function canKeep(unit: LogicalUnit, outlastsPower: boolean): boolean {
+  return !outlastsPower || unit.reservationKeeper !== null
+}
+
+/** REGISTER with SPEC_I_PT: `port`, not registered yet, and all those listed as well (SPC-4 section 5.12.7). */
+function registerPorts(unit: LogicalUnit, port: string, list: Buffer): ReservationChange {
+  const { reservations } = unit
+  const parameters = decodeReserveParameters(list)
+  const registered = reservations.keyOf(port)
+  if ((registered ?? 0n) !== parameters.reservationKey) return conflict
+  if (registered !== undefined) return { outcome: invalidFieldInCdb(1, 4) }
+  const ids = decodeTransportIdList(list.subarray(RESERVE_PARAMETERS_LENGTH))
+  if (ids === 'cut') return { outcome: parameterListLengthError }
+  const { allTargetPorts, persistThroughPowerLoss: outlastsPower } = parameters
+  const others = ids === undefined ? [undefined] : ids.map(decodeTransportId)
+  const wrong = others.some(
+    (other) => other === undefined || reservations.keyOf(other) !== undefined,
+  )
+  if (wrong || !canKeep(unit, outlastsPower)) return { outcome: invalidFieldInParameterList }
+  const { serviceActionReservationKey: key } = parameters
+  if (key === 0n) return { outcome: 'done' }
+  return reservations.registerAll([port, ...(others as string[])], {
+    key,
+    allTargetPorts,
+    outlastsPower,
+  })
+}
+
 function move(unit: LogicalUnit, port: string, list: Buffer): ReservationChange {
   const { reservations } = unit
   const parameters = decodeMoveParameters(list)
@@ -118,18 +185,19 @@ function move(unit: LogicalUnit, port: string, list: Buffer): ReservationChange 
   if (registered === undefined || registered !== parameters.reservationKey) return conflict
   if (reservations.type === undefined) return { outcome: invalidFieldInCdb(1, 4) }
   const to = decodeTransportId(parameters.transportId)
-  const { serviceActionReservationKey: key, relativeTargetPort } = parameters
+  const { serviceActionReservationKey: key, relativeTargetPort, unregister } = parameters
+  const { persistThroughPowerLoss: outlastsPower } = parameters
   const wellFormed =
     to !== undefined && to !== port && key !== 0n && relativeTargetPort === RELATIVE_TARGET_PORT
-  if (!wellFormed || parameters.persistThroughPowerLoss) {
+  if (!wellFormed || !canKeep(unit, outlastsPower)) {
     return { outcome: invalidFieldInParameterList }
   }
-  return reservations.move(port, to, key, parameters.unregister)
+  return reservations.move(port, to, { key, outlastsPower, unregister })
 }
 
 /** GOOD waits until nothing of the preempted nexuses can reach the medium any more. */
 function abortPreempted(task: ScsiTask, unit: LogicalUnit, change: ReservationChange): void {
-  task.next = finishGood
+  task.next = keep
   const aborted = task.awaitIo()
   let waiting = 1
   const ended = () => {
@@ -144,10 +212,6 @@ function abortPreempted(task: ScsiTask, unit: LogicalUnit, change: ReservationCh
     if (count > 0 && !own) peer.raise(unit, commandsClearedUnitAttention)
   }
   ended()
-}
-
-function finishGood(task: ScsiTask): void {
-  task.finish(Status.Good)
 }
 
 const names = {

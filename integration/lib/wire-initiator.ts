@@ -231,11 +231,15 @@ export class WireInitiator {
     }
   }
 
-  /** What comes up to and including the first PDU with this tag, each acknowledged as it comes. */
+  /**
+   * What comes up to and including the first PDU with this tag, each acknowledged as it comes. The
+   * target may ping for that: its pings are answered, and left out.
+   */
   async receiveUntil(initiatorTaskTag: number): Promise<TargetPdu[]> {
     const pdus: TargetPdu[] = []
     for (;;) {
       const pdu = await this.receive()
+      if (this.#answersPing(pdu)) continue
       pdus.push(pdu)
       if (pdu.initiatorTaskTag === initiatorTaskTag) return pdus
       this.acknowledge()
@@ -254,13 +258,14 @@ export class WireInitiator {
 
   /**
    * Pings, and answers with what came before the answer: whatever the target still had to say of what
-   * it was sent until now.
+   * it was sent until now. Pings of the target are answered, and left out.
    */
   async receiveRest(): Promise<TargetPdu[]> {
     const tag = this.ping({ immediate: true })
     const pdus: TargetPdu[] = []
     for (;;) {
       const pdu = await this.receive()
+      if (this.#answersPing(pdu)) continue
       if (pdu.opcode === TargetOpcode.NopIn && pdu.initiatorTaskTag === tag) return pdus
       pdus.push(pdu)
     }
@@ -279,6 +284,13 @@ export class WireInitiator {
 
   close(): void {
     this.connection.close()
+  }
+
+  /** Whether this is a ping of the target; then it is answered. */
+  #answersPing(pdu: TargetPdu): boolean {
+    const isPing = pdu.opcode === TargetOpcode.NopIn && pdu.initiatorTaskTag === noTag
+    if (isPing) this.answerPing(pdu)
+    return isPing
   }
 
   #fill<T extends RequestFields>(fields: T): T & { initiatorTaskTag: number; cmdSN: number } {

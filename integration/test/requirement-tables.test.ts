@@ -10,6 +10,7 @@ import {
   type RequirementRow,
   testTitles,
 } from '../lib/requirement-table.ts'
+import { unhChapTests } from './unh-chap-plan.ts'
 import { unhFullFeatureTests } from './unh-ffp-plan.ts'
 import { unhLoginTests } from './unh-login-plan.ts'
 
@@ -24,6 +25,7 @@ const plans = [
     tests: unhFullFeatureTests,
   },
   { heading: 'The UNH-IOL login plan', prefix: 'UNH login', tests: unhLoginTests },
+  { heading: 'The UNH-IOL CHAP plan', prefix: 'UNH CHAP', tests: unhChapTests },
 ]
 
 function read(path: string): string {

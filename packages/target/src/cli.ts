@@ -5,6 +5,7 @@ import { diskCommand } from './cli/disk-commands.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { partitionCommand } from './cli/partition-commands.ts'
 import { redirectCommand } from './cli/redirect-commands.ts'
+import { secretCommand } from './cli/secret-commands.ts'
 import { serveCommand } from './cli/serve-command.ts'
 import { sessionCommand, statusCommand } from './cli/status-commands.ts'
 import { version } from './version.ts'
@@ -59,6 +60,7 @@ function createProgram(io: CliIo): Command {
     arrayCommand(io),
     partitionCommand(io),
     redirectCommand(io),
+    secretCommand(io),
     sessionCommand(io),
     statusCommand(io),
   ]

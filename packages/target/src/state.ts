@@ -26,7 +26,7 @@ const Id = Type.String({
 /** A host's right to a partition. */
 export const Grant = Type.Object(
   {
-    /** `*` is any host: there is no authentication yet, so hosts cannot be told apart. */
+    /** `*` is any host: grants do not tell hosts apart yet. */
     host: Type.Literal('*'),
     /** The array's id, so that a grant is kept while its array is away. */
     array: Id,
@@ -54,6 +54,25 @@ export const Redirect = Type.Object(
 )
 export type Redirect = Static<typeof Redirect>
 
+/** A secret of CHAP; never shown again, not even in an error. */
+const Secret = Type.String({ writeOnly: true })
+/** Null stands for the iSCSI name of whom it belongs to. */
+const User = Type.Union([Type.String(), Type.Null()])
+
+/** What a host authenticates with, and, for both directions, what we authenticate to it with. */
+export const HostSecret = Type.Object(
+  {
+    host: HostName,
+    user: User,
+    secret: Secret,
+    target: Type.Optional(
+      Type.Object({ user: User, secret: Secret }, { ...closed, writeOnly: true }),
+    ),
+  },
+  { ...closed, writeOnly: true },
+)
+export type HostSecret = Static<typeof HostSecret>
+
 const StateSchema = Type.Object(
   {
     version: Type.Literal(1),
@@ -62,6 +81,7 @@ const StateSchema = Type.Object(
     disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
     grants: Type.Array(Grant),
     redirects: Type.Optional(Type.Array(Redirect)),
+    secrets: Type.Optional(Type.Array(HostSecret, { writeOnly: true })),
   },
   closed,
 )
@@ -156,9 +176,12 @@ function findConflicts(state: State): string[] {
     const first = state.disks.indexOf(disk)
     if (first < index) faults.push(`disks[${index}]: got that of disks[${first}]`)
   }
-  for (const [index, { host }] of (state.redirects ?? []).entries()) {
-    const first = state.redirects?.findIndex((redirect) => redirect.host === host) ?? index
-    if (first < index) faults.push(`redirects[${index}].host: got that of redirects[${first}]`)
+  for (const list of ['redirects', 'secrets'] as const) {
+    const hosts = (state[list] ?? []).map(({ host }) => host)
+    for (const [index, host] of hosts.entries()) {
+      const first = hosts.indexOf(host)
+      if (first < index) faults.push(`${list}[${index}].host: got that of ${list}[${first}]`)
+    }
   }
   return faults
 }

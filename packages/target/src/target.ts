@@ -4,7 +4,7 @@
  */
 import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
 import type { Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
-import type { NewArray, PartitionKey, TargetFacade } from './admin/target-facade.ts'
+import type { NewArray, NewSecret, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { ChangeQueue } from './change-queue.ts'
 import { formatPortal } from './config.ts'
 import type { OpenDisk } from './disk-set.ts'
@@ -18,6 +18,7 @@ import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
+import { Secrets } from './secrets.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
 import { StateStore } from './state.ts'
 import { lockStateDirectory } from './state-lock.ts'
@@ -113,6 +114,7 @@ class ComposedTarget implements Target {
   readonly #inventory: Inventory
   readonly #units: ShownUnits
   readonly #redirects: Redirects
+  readonly #secrets: Secrets
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
   readonly #startedMs = performance.now()
@@ -125,6 +127,7 @@ class ComposedTarget implements Target {
     this.#state = state
     this.#unlock = unlock
     this.#log = options.log ?? silentLog
+    this.#secrets = new Secrets(state)
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     const { targetName, targetPortalGroupTag } = state.current
     this.#node = new TargetNode({
@@ -138,6 +141,7 @@ class ComposedTarget implements Target {
         pingTimeoutMs: options.pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
       },
       executor: this.#devices,
+      credentialsOf: (initiatorName) => this.#secrets.credentialsOf(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
@@ -222,6 +226,7 @@ class ComposedTarget implements Target {
   listDisks = () => this.#inventory.listDisks()
   listArrays = () => this.#inventory.listArrays()
   listPartitions = () => this.#inventory.listPartitions()
+  listSecrets = () => this.#secrets.list()
   listRedirects = () => [...this.#redirects.list()]
 
   createDisk = (path: string, sizeBytes: number) =>
@@ -237,6 +242,8 @@ class ComposedTarget implements Target {
   deletePartition = (key: PartitionKey) =>
     this.#changes.run(() => this.#inventory.deletePartition(key))
   createRedirect = (redirect: Redirect) => this.#changes.run(() => this.#redirects.create(redirect))
+  setSecret = (secret: NewSecret) => this.#changes.run(() => this.#secrets.set(secret))
+  deleteSecret = (host: string) => this.#changes.run(() => this.#secrets.delete(host))
   deleteRedirect = (host: string) => this.#changes.run(() => this.#redirects.delete(host))
 }
 

@@ -20,8 +20,9 @@ export function findFaults(schema: TSchema, value: unknown): string[] {
         faults.set(`${base}/${name}`, 'is not known here')
       }
     } else if (error.keyword !== 'boolean' && !faults.has(base)) {
-      const wanted = describe(at(schema, schemaKeys(error.schemaPath)), error.message)
-      faults.set(base, `got ${shorten(at(value, keys(base)))}, wanted ${wanted}`)
+      const node = at(schema, schemaKeys(error.schemaPath))
+      const got = isHidden(node) ? 'something else' : shorten(at(value, keys(base)))
+      faults.set(base, `got ${got}, wanted ${describe(node, error.message)}`)
     }
   }
   return [...faults].map(([path, fault]) => {
@@ -66,6 +67,11 @@ function describe(schema: unknown, fallback: string): string {
   if ('const' in it) return JSON.stringify(it.const)
   if (typeof it.type === 'string' && fallback.startsWith('must be')) return it.type
   return fallback
+}
+
+/** Values that hold secrets are marked `writeOnly`, as JSON Schema has it, and are not told. */
+function isHidden(schema: unknown): boolean {
+  return ((schema ?? {}) as { writeOnly?: unknown }).writeOnly === true
 }
 
 function shorten(value: unknown): string {

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { CliIo } from '../src/cli/io.ts'
@@ -15,6 +15,7 @@ interface Surroundings {
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
   readonly ask?: CliIo['ask']
+  readonly input?: string
 }
 
 async function platterd(args: string[], surroundings: Surroundings = {}): Promise<Outcome> {
@@ -30,6 +31,7 @@ async function platterd(args: string[], surroundings: Surroundings = {}): Promis
     env: surroundings.env ?? {},
     cwd: surroundings.cwd ?? '/',
     ask: surroundings.ask,
+    input: async () => surroundings.input ?? '',
     stopRequested: () => new Promise(() => {}),
   })
   return { code, out, err }
@@ -63,6 +65,7 @@ async function serve(t: Test, directory: string, ...flags: string[]): Promise<Se
     env: {},
     cwd: '/',
     ask: undefined,
+    input: async () => '',
     stopRequested: () => stopped,
   })
   t.teardown(() => {
@@ -190,6 +193,31 @@ t.test('hosts are sent elsewhere, and no longer', async (t) => {
   t.match(await it.text('redirect', 'delete', ...host), /no longer be sent away/)
   t.equal(await it.json('redirect', 'delete'), null)
   t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')
+})
+
+t.test('secrets are read from input or a file, and never shown', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  const host = 'iqn.2024-01.org.example:host'
+  t.equal(await it.text('secret', 'list'), 'nobody must authenticate\n')
+  const state = ['--state', it.directory]
+  const given = { cwd: it.directory, input: 'secret of host\nnot this\n' }
+  const set = await platterd(['secret', 'set', host, ...state], given)
+  t.same(set, { code: 0, out: `${host} must authenticate as its iSCSI name, one way\n`, err: '' })
+  await writeFile(path.join(it.directory, 's'), 'secret of target\n')
+  const mutual = ['secret', 'set', host, '--mutual', '--file', 's']
+  t.match(await it.json(...mutual), { host, user: null, mutual: true })
+  const all = ['secret', 'set', '*', '--user', 'u', ...state]
+  t.equal((await platterd(all, { ...given, input: 'another secret' })).code, 0)
+  const shown = `${await it.text('secret', 'list')}${JSON.stringify(await it.json('secret', 'list'))}`
+  t.match(shown, /its iSCSI name +both ways/)
+  t.notMatch(shown, /secret of|another/)
+  const short = await platterd(['secret', 'set', host, ...state], { ...given, input: 'tooshort' })
+  t.match(short, { code: 1, err: /12 to 255 bytes; this one has 8/ })
+  t.match(await it.fails('secret', 'set', host, '--file', 'absent'), { code: 1, err: /ENOENT/ })
+  t.match(await it.fails('secret', 'delete', host), { code: 2, err: /add --yes/ })
+  t.equal(await it.json('secret', 'delete', host, '--yes'), null)
+  t.match(await it.json('secret', 'list'), [{ host: '*', user: 'u', mutual: false }])
+  t.equal((await stat(path.join(it.directory, 'state.json'))).mode & 0o777, 0o600)
 })
 
 t.test('an error is told with its code, as JSON when asked for', async (t) => {

@@ -110,6 +110,17 @@ export const Redirect = Type.Object({
 })
 export type Redirect = Static<typeof Redirect>
 
+/** That a host must authenticate, and how; the secrets themselves are never shown. */
+export const ShownSecret = Type.Object({
+  /** `*` is every host that has no secret of its own. */
+  host: HostName,
+  /** The CHAP user name; null is the host's iSCSI name. */
+  user: Nullable(Type.String()),
+  /** Whether the server authenticates to the host as well. */
+  mutual: Type.Boolean(),
+})
+export type ShownSecret = Static<typeof ShownSecret>
+
 export const Status = Type.Object({
   version: Type.String(),
   pid: Size,

@@ -4,6 +4,7 @@ import { arrays } from './arrays.ts'
 import { disks } from './disks.ts'
 import { partitions } from './partitions.ts'
 import { redirects } from './redirects.ts'
+import { secrets } from './secrets.ts'
 import { sessions } from './sessions.ts'
 import { status } from './status.ts'
 
@@ -12,6 +13,7 @@ export const operations = {
   ...arrays,
   ...partitions,
   ...redirects,
+  ...secrets,
   ...sessions,
   ...status,
 }

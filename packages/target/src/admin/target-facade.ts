@@ -3,7 +3,7 @@
  * of the server. Sizes are bytes, paths absolute; inputs are checked against admin's schemas before
  * they come here.
  */
-import type { ArrayInfo, Disk, Partition, Redirect, Session, Status } from './model.ts'
+import type { ArrayInfo, Disk, Partition, Redirect, Session, ShownSecret, Status } from './model.ts'
 
 /** Why an operation was refused; every code has one HTTP status, in server.ts. */
 export type TargetErrorCode =
@@ -41,6 +41,16 @@ export interface PartitionKey {
   readonly name: string
 }
 
+/** What a host authenticates with, or with `mutual` what the server authenticates to it with. */
+export interface NewSecret {
+  /** An iSCSI name, or `*`. */
+  readonly host: string
+  /** The CHAP user name; null is the iSCSI name of whom it belongs to. */
+  readonly user: string | null
+  readonly secret: string
+  readonly mutual: boolean
+}
+
 /** Changes run one after another; each is durable when its promise resolves. All reject with TargetError. */
 export interface TargetFacade {
   status(): Status
@@ -72,4 +82,9 @@ export interface TargetFacade {
   /** For logins from now on; sessions that there are stay. */
   createRedirect(redirect: Redirect): Promise<Redirect>
   deleteRedirect(host: string): Promise<void>
+
+  listSecrets(): ShownSecret[]
+  /** For logins from now on; sessions that there are stay. */
+  setSecret(secret: NewSecret): Promise<ShownSecret>
+  deleteSecret(host: string): Promise<void>
 }

@@ -1,5 +1,6 @@
 /** What a command has of the outside world; tests put their own in its place. */
 import { createInterface } from 'node:readline/promises'
+import { text } from 'node:stream/consumers'
 
 export interface CliIo {
   readonly out: (text: string) => void
@@ -7,6 +8,8 @@ export interface CliIo {
   readonly env: NodeJS.ProcessEnv
   /** Relative paths are taken from here. */
   readonly cwd: string
+  /** All of standard input, as text. */
+  readonly input: () => Promise<string>
   /** Asks a person yes or no; undefined when there is no person to ask. */
   readonly ask: ((question: string) => Promise<boolean>) | undefined
   /** Resolves when the process is told to stop; only `serve` waits for it. */
@@ -33,10 +36,11 @@ export class CliFailure extends Error {
 export function processIo(): CliIo {
   const interactive = process.stdin.isTTY === true && process.stderr.isTTY === true
   return {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
+    out: (line) => process.stdout.write(line),
+    err: (line) => process.stderr.write(line),
     env: process.env,
     cwd: process.cwd(),
+    input: () => text(process.stdin),
     ask: interactive ? askOnTerminal : undefined,
     stopRequested: awaitStopSignal,
   }

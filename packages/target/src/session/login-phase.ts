@@ -4,6 +4,7 @@
  */
 import {
   BHS_LENGTH,
+  chapAlgorithms,
   type FramerHandler,
   LoginRequest,
   LoginResponse,
@@ -61,6 +62,9 @@ export class LoginPhase implements FramerHandler {
     this.#login = new TargetLogin({
       ...policy,
       authMethods: ['None'],
+      chapAlgorithms,
+      challenges: port.node.challenges,
+      credentialsOf: (initiatorName) => port.node.options.credentialsOf?.(initiatorName),
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,
       admit: (identity) => port.node.admit(identity),

@@ -1,18 +1,14 @@
 /** What a login is allowed, and who has come of it: between login.ts and the target node. */
 import type { LoginStatus, NegotiationPolicy } from '@platter/protocol/iscsi'
+import type { AuthenticationPolicy } from './authentication.ts'
 
-/** Ways in which an initiator can authenticate here. `None` is not to. */
-export type AuthMethod = 'None'
-
-export interface LoginPolicy {
+export interface LoginPolicy extends AuthenticationPolicy {
   readonly targetName: string
   readonly targetAlias?: string
   /** Told to initiators that tell theirs, and to no other. */
   readonly nodeArchitecture?: string
   readonly targetPortalGroupTag: number
   readonly negotiation: NegotiationPolicy
-  /** The methods that are acceptable; which of them is used, the initiator's order decides. */
-  readonly authMethods: readonly AuthMethod[]
   /** Requests that one login may take. */
   readonly loginRequestsMax: number
   /** Text that one login may carry in all, in bytes. */

@@ -5,18 +5,19 @@
  */
 import {
   encodeText,
+  keyDefinition,
   type LoginRequest,
   LoginStatus,
   Negotiation,
   NODE_ARCHITECTURE,
   ProtocolError,
-  parseList,
   type SessionParameters,
   splitText,
   TextAssembler,
   type TextPair,
 } from '@platter/protocol/iscsi'
-import type { AuthMethod, LoginIdentity, LoginPolicy, LoginRedirect } from './login-policy.ts'
+import { Authentication } from './authentication.ts'
+import type { LoginIdentity, LoginPolicy, LoginRedirect } from './login-policy.ts'
 import {
   checkTransit,
   checkUnchanged,
@@ -59,9 +60,6 @@ const VERSION = 0x00
 /** The longest data segment a login PDU may have, in bytes (RFC 7143 section 13.12). */
 const LOGIN_SEGMENT_MAX = 8192
 const NO_TEXT = Buffer.alloc(0)
-
-/** Progress of the authentication. */
-type Authentication = { readonly method: 'undecided' } | { readonly method: AuthMethod }
 
 interface Identified {
   readonly header: LoginHeader
@@ -130,6 +128,7 @@ export class TargetLogin {
     if (request.continued) return { ...fields(request, NO_TEXT), outcome: 'continue' }
     const { stage, answers, ready } = this.#negotiate(request, this.#text.take())
     if (stage.name === 'operational' || ready) {
+      this.#checkTarget(stage.names)
       const elsewhere = this.#redirect(stage)
       if (elsewhere !== undefined) return this.#send(request, elsewhere)
     }
@@ -178,9 +177,6 @@ export class TargetLogin {
     if (currentStage !== StageNumber.Operational) {
       throw refused(`CSG is ${currentStage} in the first request`)
     }
-    if (!this.#policy.authMethods.includes('None')) {
-      throw refused('the initiator must authenticate first', LoginStatus.AuthenticationFailure)
-    }
   }
 
   #negotiate(request: LoginRequest, pairs: readonly TextPair[]): StageResult {
@@ -189,7 +185,7 @@ export class TargetLogin {
       case 'identification':
         return this.#identify(stage, request, pairs)
       case 'security':
-        return this.#security(stage, request, this.#take(stage, laterPairs(pairs)))
+        return this.#security(stage, request, laterPairs(pairs))
       case 'operational':
         return this.#operational(stage, request, this.#take(stage, laterPairs(pairs)))
       case 'unheard':
@@ -204,11 +200,8 @@ export class TargetLogin {
     request: LoginRequest,
     pairs: readonly TextPair[],
   ): StageResult {
-    const { targetName, targetAlias, targetPortalGroupTag, negotiation: policy } = this.#policy
+    const { targetAlias, targetPortalGroupTag, negotiation: policy } = this.#policy
     const names = namesOf(pairs)
-    if (names.sessionType === 'Normal' && names.targetName !== targetName) {
-      throw refused(`there is no target ${names.targetName} here`, LoginStatus.NotFound)
-    }
     const { sessionType } = names
     const leading = header.tsih === 0
     const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
@@ -218,10 +211,13 @@ export class TargetLogin {
       own.push(negotiation.declare('TargetPortalGroupTag', `${targetPortalGroupTag}`))
       if (targetAlias !== undefined) own.push(negotiation.declare('TargetAlias', targetAlias))
     }
+    const authentication = new Authentication(this.#policy, names.initiatorName)
     if (currentStage === StageNumber.Security) {
-      const authentication: Authentication = { method: 'undecided' }
       const stage = { ...identified, name: 'security', authentication } as const
-      return this.#security(stage, request, [...own, ...this.#take(stage, pairs)])
+      return this.#security(stage, request, pairs, own)
+    }
+    if (!authentication.mayBeLeftOut) {
+      throw refused('the initiator must authenticate first', LoginStatus.AuthenticationFailure)
     }
     const stage = { ...identified, name: 'operational' } as const
     return this.#operational(stage, request, [...own, ...this.#take(stage, pairs)])
@@ -245,32 +241,14 @@ export class TargetLogin {
   #security(
     stage: Extract<LoginStage, { name: 'security' }>,
     { transit }: LoginRequest,
-    answers: readonly TextPair[],
+    pairs: readonly TextPair[],
+    own: readonly TextPair[] = [],
   ): StageResult {
-    if (stage.authentication.method !== 'undecided') return { stage, answers, ready: true }
-    const offered = stage.negotiation.received('AuthMethod')
-    if (offered === undefined && !transit) return { stage, answers, ready: false }
-    // An initiator that wants to leave the stage without a word on methods wants none.
-    const list = offered ?? 'None'
-    const method = this.#selectMethod(list)
-    if (method === undefined) {
-      const message = `none of the authentication methods ${list} is acceptable`
-      throw refused(message, LoginStatus.AuthenticationFailure)
-    }
-    const chosen: TextPair[] = offered === undefined ? [] : [['AuthMethod', method]]
-    return {
-      stage: { ...stage, authentication: { method } },
-      answers: [...answers, ...chosen],
-      ready: true,
-    }
-  }
-
-  #selectMethod(list: string): AuthMethod | undefined {
-    for (const offered of parseList(list) ?? []) {
-      const method = this.#policy.authMethods.find((allowed) => allowed === offered)
-      if (method !== undefined) return method
-    }
-    return undefined
+    const { authentication } = stage
+    const negotiated = this.#take(stage, pairs)
+    const keys = pairs.filter(([key]) => keyDefinition(key)?.rule.kind === 'authentication')
+    const answers = [...own, ...negotiated, ...authentication.receive(keys, transit)]
+    return { stage, answers, ready: authentication.done }
   }
 
   #operational(
@@ -281,6 +259,13 @@ export class TargetLogin {
     // What we want to say ourselves we say when the initiator has said all, so as not to ask first.
     const offers = transit ? stage.negotiation.offer() : []
     return { stage, answers: [...answers, ...offers], ready: !stage.negotiation.outstanding }
+  }
+
+  /** Whether a name is that of a target here, only an authenticated host learns. */
+  #checkTarget({ sessionType, targetName }: LoginNames): void {
+    if (sessionType === 'Normal' && targetName !== this.#policy.targetName) {
+      throw refused(`there is no target ${targetName} here`, LoginStatus.NotFound)
+    }
   }
 
   /** Only a new session can be had elsewhere, and only an authenticated host learns where. */

@@ -10,6 +10,8 @@ import {
 } from '@platter/protocol/iscsi'
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
+import type { HostCredentials } from './authentication.ts'
+import { Challenges } from './challenges.ts'
 import { CommandWindow } from './command-window.ts'
 import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'
@@ -44,6 +46,8 @@ export interface TargetNodeOptions {
   readonly negotiation: NegotiationPolicy
   readonly limits: SessionLimits
   readonly executor: TaskExecutor
+  /** What a host must show to get in; by default nothing. */
+  credentialsOf?(initiatorName: string): HostCredentials | undefined
   /** Where a host is sent instead of being let in; by default nowhere. */
   redirect?(initiatorName: string): LoginRedirect | undefined
 }
@@ -60,6 +64,8 @@ export interface ConnectionAddresses {
 
 export class TargetNode {
   readonly options: TargetNodeOptions
+  /** Shared by all logins, so that no host can have one answered by another connection. */
+  readonly challenges = new Challenges()
   readonly #sessions = new Map<number, Session>()
   /** Sessions that have ended but still have storage operations under way, and who waits for them. */
   readonly #ending = new Map<Session, (() => void)[]>()

@@ -1,6 +1,7 @@
 /** Login Requests to a TargetLogin, and what to expect of its answers, for tests. */
 import {
   BHS_LENGTH,
+  chapAlgorithms,
   decodeText,
   encodeText,
   LoginRequest,
@@ -9,6 +10,7 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import type { Test } from 'tap'
+import { Challenges } from '../../src/session/challenges.ts'
 import { type LoginAnswer, TargetLogin } from '../../src/session/login.ts'
 import type { LoginPolicy } from '../../src/session/login-policy.ts'
 
@@ -26,6 +28,9 @@ export const policy: LoginPolicy = {
     maxRecvDataSegmentLength: 262144,
   },
   authMethods: ['None'],
+  chapAlgorithms,
+  challenges: new Challenges(),
+  credentialsOf: () => undefined,
   loginRequestsMax: 16,
   textBytesMax: 65536,
   admit: () => undefined,

@@ -1,0 +1,59 @@
+/** A server with one LUN, and hosts that must authenticate. */
+import { askAdmin } from './admin-api.ts'
+import type { Host } from './chap-wire.ts'
+import { temporaryDirectory } from './cleanup.ts'
+import { TargetProcess } from './target-process.ts'
+
+const name = (host: string) => `iqn.2026-11.org.platter:${host}`
+
+export const oneWay: Host = {
+  initiatorName: name('one'),
+  user: name('one'),
+  secret: 'secret of one',
+}
+export const mutual: Host = { initiatorName: name('both'), user: 'both', secret: 'secret of both' }
+/** What the server shows to `mutual`. */
+export const own = { user: 'the-server', secret: 'secret of the server' }
+export const longUser: Host = {
+  initiatorName: name('long'),
+  user: 'u'.repeat(255),
+  secret: 'x'.repeat(255),
+}
+export const shortUser: Host = { initiatorName: name('short'), user: 'u', secret: 'x'.repeat(12) }
+
+export class AuthenticatingTarget {
+  readonly process: TargetProcess
+  readonly targetName: string
+  readonly lun: number
+
+  private constructor(process: TargetProcess, targetName: string, lun: number) {
+    this.process = process
+    this.targetName = targetName
+    this.lun = lun
+  }
+
+  static async start(): Promise<AuthenticatingTarget> {
+    const process = await TargetProcess.start()
+    const { lun } = await process.createPartition({
+      directory: temporaryDirectory(),
+      disks: 1,
+      diskSize: '16M',
+      chunk: '64K',
+      array: 'a',
+      partition: 'p',
+      size: '8M',
+    })
+    const target = new AuthenticatingTarget(process, await process.targetName(), lun ?? -1)
+    for (const { initiatorName, user, secret } of [oneWay, mutual, longUser, shortUser]) {
+      await target.setSecret({ host: initiatorName, user, secret, mutual: false })
+    }
+    await target.setSecret({ host: mutual.initiatorName, ...own, mutual: true })
+    return target
+  }
+
+  async setSecret(secret: object): Promise<void> {
+    const path = '/api/v1/secrets'
+    const { status, body } = await askAdmin(this.process.stateDirectory, 'POST', path, secret)
+    if (status !== 200) throw new Error(`secret set: ${status} ${JSON.stringify(body)}`)
+  }
+}

@@ -1,0 +1,137 @@
+/** Authentication by CHAP: with libiscsi, and at the wire what libiscsi does not do. */
+import t from 'tap'
+import {
+  AuthenticatingTarget,
+  longUser,
+  mutual,
+  oneWay,
+  own,
+} from '../lib/authenticating-target.ts'
+import { asks, base64, type Challenge, ChapWire, hash, hex } from '../lib/chap-wire.ts'
+import { cleanUp } from '../lib/cleanup.ts'
+import { run, runOk } from '../lib/command.ts'
+import { LoginWire, toFullFeature } from '../lib/login-wire.ts'
+import { requires } from '../lib/requires.ts'
+
+t.teardown(cleanUp)
+t.setTimeout(180_000)
+const needs = requires('clients')
+const target = await AuthenticatingTarget.start()
+const { targetName } = target
+const { port, portal } = target.process
+
+/** An iscsi:// URL for the LUN. */
+const lunUrl = (login: string, query = '') =>
+  `iscsi://${login}${portal}/${targetName}/${target.lun}${query}`
+
+const inquire = (host: { initiatorName: string }, url: string) =>
+  run('iscsi-inq', ['-i', host.initiatorName, url])
+
+t.test('libiscsi gets in with the right secret, and with no other', needs, async (t) => {
+  const right = await inquire(oneWay, lunUrl(`${oneWay.user}%${oneWay.secret}@`))
+  t.match(right.stdout, /DIRECT_ACCESS/, right.stderr)
+  const wrong = await inquire(oneWay, lunUrl(`${oneWay.user}%not the secret@`))
+  t.match([wrong.status === 0, wrong.stderr], [false, /Authentication failure/i])
+  const none = await inquire(oneWay, lunUrl(''))
+  t.match([none.status === 0, none.stderr], [false, /Authentication failure/i])
+  const noSecret = { initiatorName: 'iqn.2026-11.org.platter:free' }
+  t.match((await inquire(noSecret, lunUrl(''))).stdout, /DIRECT_ACCESS/, 'who has none needs none')
+})
+
+t.test('libiscsi and the server authenticate to each other', needs, async (t) => {
+  const login = `${mutual.user}%${mutual.secret}@`
+  const query = (secret: string) => `?target_user=${own.user}&target_password=${secret}`
+  const both = await inquire(mutual, lunUrl(login, query(own.secret)))
+  t.match(both.stdout, /DIRECT_ACCESS/, both.stderr)
+  const wrong = await inquire(mutual, lunUrl(login, query('not its secret')))
+  t.not(wrong.status, 0, 'the host does not believe another secret')
+  t.not((await inquire(mutual, lunUrl(login))).status, 0, 'it must ask who the server is')
+})
+
+t.test('discovery wants the secret too', needs, async (t) => {
+  const list = (login: string) =>
+    run('iscsi-ls', ['-i', oneWay.initiatorName, `iscsi://${login}${portal}`])
+  const listed = await runOk('iscsi-ls', [
+    ...['-i', oneWay.initiatorName],
+    `iscsi://${oneWay.user}%${oneWay.secret}@${portal}`,
+  ])
+  t.match(listed, targetName)
+  for (const login of ['', `${oneWay.user}%not the secret@`]) {
+    const refused = await list(login)
+    t.notMatch(`${refused.stdout}${refused.stderr}`, targetName)
+  }
+})
+
+t.test('each algorithm, each way, in hex and in base64', async (t) => {
+  for (const algorithm of ['5', '6', '7', '8']) {
+    for (const write of [hex, base64]) {
+      const chap = await ChapWire.open(port, mutual, targetName)
+      const challenge = await chap.challenge(algorithm)
+      t.equal(challenge.algorithm, algorithm)
+      const asked: Challenge = { algorithm, identifier: 7, bytes: Buffer.alloc(24, algorithm) }
+      const answer = await chap.leave([
+        ['CHAP_N', mutual.user],
+        ['CHAP_R', write(hash(challenge, mutual.secret))],
+        ...asks(7, write(asked.bytes)),
+      ])
+      t.match(answer, { status: 0, transit: true, nextStage: 1, keys: { CHAP_N: own.user } })
+      t.equal(answer.keys.CHAP_R, hex(hash(asked, own.secret)))
+      t.match(await chap.wire.ask(toFullFeature), { status: 0, transit: true })
+      chap.close()
+    }
+  }
+})
+
+t.test('of several algorithms the first of the host is taken', async (t) => {
+  for (const [offer, taken] of [
+    ['7,5', '7'],
+    ['99,8,5', '8'],
+  ] as const) {
+    const chap = await ChapWire.open(port, oneWay, targetName)
+    t.equal((await chap.challenge(offer)).algorithm, taken)
+    chap.close()
+  }
+})
+
+t.test('who is not known, and who has another secret, is told the same', async (t) => {
+  const unknown = { ...oneWay, initiatorName: 'iqn.2026-11.org.platter:nobody' }
+  for (const host of [unknown, { ...oneWay, secret: longUser.secret }]) {
+    const chap = await ChapWire.open(port, host, targetName)
+    const answer = await chap.respond(await chap.challenge())
+    t.match(answer, { status: 0x0201, transit: false, keys: {} })
+    t.ok(await chap.wire.connection.isClosedWithin(10_000))
+  }
+})
+
+t.test('nobody gets around it, or learns whether a target is here', async (t) => {
+  const names = (name: string) =>
+    [
+      ['InitiatorName', oneWay.initiatorName],
+      ['TargetName', name],
+    ] as const
+  for (const name of [targetName, `${targetName}x`]) {
+    const operational = await LoginWire.open(port)
+    t.equal((await operational.ask(toFullFeature, names(name))).status, 0x0201)
+    const none = await LoginWire.open(port)
+    const straight = { currentStage: 0, transit: true, nextStage: 3 }
+    t.equal((await none.ask(straight, [...names(name), ['AuthMethod', 'None']])).status, 0x0201)
+    const silent = await LoginWire.open(port)
+    t.equal((await silent.ask(straight, names(name))).status, 0x0201)
+  }
+  const early = await ChapWire.open(port, oneWay, targetName)
+  t.match(await early.leave([]), { status: 0, transit: false }, 'the stage does not end before')
+  early.close()
+  const wrong = await ChapWire.open(port, oneWay, `${targetName}x`)
+  t.equal((await wrong.respond(await wrong.challenge())).status, 0x0203, 'but who is known does')
+})
+
+t.test('secrets outlive a restart, and are in no log', async (t) => {
+  const { log } = target.process
+  t.match(log, /CHAP_N and CHAP_R are not those of this host/)
+  t.notMatch(log, /secret of/)
+  t.equal(await target.process.stop(), 0)
+  await target.process.serve()
+  const chap = await ChapWire.open(port, oneWay, targetName)
+  t.match(await chap.respond(await chap.challenge()), { status: 0, transit: true })
+  chap.close()
+})

@@ -1,0 +1,38 @@
+/**
+ * The numbers of the tests in the CHAP plan, version 3.1, of the University of New Hampshire's interoperability
+ * laboratory, as far as its table of contents is public. The plan is for initiators.
+ */
+export const unhChapTests: readonly string[] = [
+  '1.1',
+  '1.2.1',
+  '1.2.2',
+  '1.3',
+  '2.1',
+  '2.2',
+  '2.3',
+  '2.4',
+  '2.5',
+  '2.6',
+  '3.1',
+  '3.2',
+  '3.3',
+  '3.4',
+  '3.5',
+  '3.6.1',
+  '3.6.2',
+  '3.6.3',
+  '3.6.4',
+  '3.7',
+  '3.8',
+  '4.1',
+  '4.2',
+  '4.3',
+  '4.4',
+  '4.5',
+  '4.6',
+  '4.7',
+  '4.8',
+  '5.1',
+  '5.2',
+  '5.3',
+]

@@ -1,0 +1,73 @@
+/** `platterd secret …`: secrets come from a file or standard input, never from the command line. */
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { Command } from 'commander'
+import type { ShownSecret } from '../admin/model.ts'
+import { ask, type ClientFlags, confirm, show, withClientFlags } from './client-command.ts'
+import { CliFailure, type CliIo, ExitCode } from './io.ts'
+import { formatTable } from './table.ts'
+
+type SetFlags = ClientFlags & {
+  readonly user?: string | null
+  readonly file?: string
+  readonly mutual?: boolean
+}
+
+export function secretCommand(io: CliIo): Command {
+  const secret = new Command('secret').description('what hosts authenticate with (CHAP)')
+  withClientFlags(secret.command('set'))
+    .description('read a secret from standard input, and have the host authenticate with it')
+    .argument('<host>', "the host's iSCSI name, or '*' for all that have no secret of their own")
+    .option('--user <name>', 'its CHAP user name (default: its iSCSI name)')
+    .option('--file <path>', 'read the secret from this file instead')
+    .option('--mutual', 'the other direction: what the server authenticates to the host with')
+    .action(async (host: string, { user = null, file, mutual = false, ...flags }: SetFlags) => {
+      const secret = await readSecret(io, file)
+      const made = await ask(io, flags, 'secret set', { host, user, secret, mutual })
+      show(io, flags, made, describe)
+    })
+  withClientFlags(secret.command('list'))
+    .description('list who must authenticate')
+    .action(async (flags: ClientFlags) => {
+      show(io, flags, await ask(io, flags, 'secret list', {}), formatSecrets)
+    })
+  withClientFlags(secret.command('delete'))
+    .description('forget the secrets of a host, which need not authenticate any more')
+    .argument('<host>', 'the name that was given when it was set')
+    .option('--yes', 'do not ask')
+    .action(async (host: string, { yes, ...flags }: ClientFlags & { yes?: boolean }) => {
+      await confirm(io, yes, `Let ${host} log in without a secret?`)
+      const answer = await ask(io, flags, 'secret delete', { host })
+      show(io, flags, answer, () => `${host} need not authenticate any more\n`)
+    })
+  return secret
+}
+
+/** The text up to the first line's end. */
+async function readSecret(io: CliIo, file: string | undefined): Promise<string> {
+  const text = file === undefined ? await io.input() : await readSecretFile(io, file)
+  return text.replace(/\r?\n[\s\S]*$/, '')
+}
+
+async function readSecretFile(io: CliIo, file: string): Promise<string> {
+  try {
+    return await readFile(path.resolve(io.cwd, file), 'utf8')
+  } catch (error) {
+    throw new CliFailure(ExitCode.Failed, 'unreadable', `--file: ${(error as Error).message}`)
+  }
+}
+
+function formatSecrets(secrets: readonly ShownSecret[]): string {
+  const rows = secrets.map((it) => [
+    it.host,
+    it.user ?? 'its iSCSI name',
+    it.mutual ? 'both ways' : 'one way',
+  ])
+  return formatTable(['HOST', 'USER', 'HOW'], rows, 'nobody must authenticate')
+}
+
+function describe({ host, user, mutual }: ShownSecret): string {
+  const who = host === '*' ? 'every other host' : host
+  const name = user === null ? 'its iSCSI name' : user
+  return `${who} must authenticate as ${name}, ${mutual ? 'and so does the server' : 'one way'}\n`
+}

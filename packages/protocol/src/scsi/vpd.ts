@@ -181,6 +181,8 @@ export function encodeBlockLimits(limits: BlockLimits): Buffer {
   data.writeUInt32BE(limits.unmapBlocksMax, 20)
   data.writeUInt32BE(limits.unmapDescriptorsMax, 24)
   data.writeUInt32BE(limits.optimalUnmapGranularityBlocks, 28)
+  // UGAVALID, and the alignment is 0: the granularity counts from the first block.
+  if (limits.optimalUnmapGranularityBlocks > 0) data.writeUInt8(0x80, 32)
   data.writeBigUInt64BE(BigInt(limits.writeSameBlocksMax), 36)
   return data
 }

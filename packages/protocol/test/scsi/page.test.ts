@@ -72,7 +72,10 @@ t.test('block limits go there and back, and in the short form of SBC-2', async (
   }
   const page = encodeBlockLimits(limits)
   t.equal(page.toString('hex', 0, 4), '00b0003c')
+  t.equal(page.toString('hex', 28, 36), '0000000880000000', 'units of 8 blocks from LBA 0 on')
   t.same(decodeBlockLimits(page), limits)
+  const none = encodeBlockLimits({ ...limits, optimalUnmapGranularityBlocks: 0 })
+  t.equal(none.toString('hex', 28, 36), '0000000000000000', 'no granularity, no alignment')
   t.match(decodeBlockLimits(page.subarray(0, 16)), {
     optimalTransferBlocks: 512,
     unmapBlocksMax: 0,

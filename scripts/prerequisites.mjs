@@ -38,6 +38,11 @@ const purposes = {
     { packages: ['util-linux'], present: () => onPath('unshare') && onPath('nsenter') },
   ],
   tgt: [{ packages: ['tgt'], present: () => onPath('tgtd') && onPath('tgtadm') }],
+  guest: [
+    { packages: ['qemu-system-x86'], present: () => onPath('qemu-system-x86_64') },
+    { packages: ['iproute2'], present: () => onPath('ip') },
+    { packages: ['cpio'], present: () => onPath('cpio') },
+  ],
   bench: [
     { packages: ['tgt'], present: () => onPath('tgtd') && onPath('tgtadm') },
     { packages: ['gcc'], present: () => onPath('gcc') },

@@ -110,12 +110,29 @@ export class BackgroundProcess {
 
   /** Waits until the process has ended by itself; answers with its exit status. */
   async untilEnded(timeoutMs = 20_000): Promise<number | null> {
-    const late = new Promise<never>((_, reject) => {
-      const error = new Error(`${this.name} has not ended in ${timeoutMs} ms:\n${this.log}`)
-      setTimeout(() => reject(error), timeoutMs).unref()
-    })
-    await Promise.race([this.#exited, late])
+    await this.#inTime(this.#exited, timeoutMs)
     return this.child.exitCode
+  }
+
+  /** Waits for what the process is to bring about; an error when it ends first or takes too long. */
+  whileRunning<T>(outcome: Promise<T>, timeoutMs: number): Promise<T> {
+    const ended = this.#exited.then(() => {
+      throw new Error(`${this.name} has ended:\n${this.log}`)
+    })
+    return this.#inTime(Promise.race([outcome, ended]), timeoutMs)
+  }
+
+  async #inTime<T>(outcome: Promise<T>, timeoutMs: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`${this.name} is not done in ${timeoutMs} ms:\n${this.log}`)
+      timer = setTimeout(() => reject(error), timeoutMs)
+    })
+    try {
+      return await Promise.race([outcome, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #kill(signal: NodeJS.Signals): void {

@@ -9,9 +9,11 @@ export type Need =
   | 'clients'
   | 'networks'
   | 'tgt'
+  | 'guest'
   | 'root'
   | 'fuse'
   | 'loop'
+  | 'tap'
 
 /** Options for `t.test`: how long it may take, and why it is not run, if it is not. */
 export function requires(...needs: readonly Need[]): { skip: string | false; timeout: number } {
@@ -30,6 +32,8 @@ function lack(need: Need): string[] {
       return existsSync('/dev/fuse') ? [] : ['/dev/fuse']
     case 'loop':
       return existsSync('/dev/loop-control') ? [] : ['/dev/loop-control']
+    case 'tap':
+      return existsSync('/dev/net/tun') ? [] : ['/dev/net/tun']
     default: {
       if (!everyPurpose.includes(need)) throw new Error(`no purpose ${need} in prerequisites.mjs`)
       return missingPackages([need]).map((name) => `the package ${name}`)

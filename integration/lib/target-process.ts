@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { askAdmin } from './admin-api.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { BackgroundProcess, type Outcome, run } from './command.ts'
-import { accepts, freePort } from './port.ts'
+import type { NetworkNamespace } from './network-namespace.ts'
+import { freePort } from './port.ts'
 
 /** The start script of an installed package, wherever this file has been compiled to. */
 function executable(packageName: string, script: string): string {
@@ -37,16 +38,27 @@ export interface PartitionInfo {
   readonly lun: number | null
 }
 
+/** Where a server listens: in the machine's own network, or in another. */
+interface Place {
+  readonly host: string
+  readonly port: number
+  readonly network?: NetworkNamespace
+}
+
 /** A server that can be stopped, killed and started again on the same state and port. */
 export class TargetProcess {
   readonly stateDirectory: string
+  readonly host: string
   readonly port: number
+  readonly #network: NetworkNamespace | undefined
   readonly #flags: readonly string[]
   #process: BackgroundProcess | undefined
 
-  private constructor(stateDirectory: string, port: number, flags: readonly string[]) {
+  private constructor(place: Place, stateDirectory: string, flags: readonly string[]) {
     this.stateDirectory = stateDirectory
-    this.port = port
+    this.host = place.host
+    this.port = place.port
+    this.#network = place.network
     this.#flags = flags
   }
 
@@ -58,25 +70,37 @@ export class TargetProcess {
     stateDirectory: string = temporaryDirectory(),
     flags: readonly string[] = [],
   ): Promise<TargetProcess> {
-    const target = new TargetProcess(stateDirectory, await freePort(), flags)
+    const place = { host: '127.0.0.1', port: await freePort() }
+    const target = new TargetProcess(place, stateDirectory, flags)
+    await target.serve()
+    return target
+  }
+
+  /** Starts one on iSCSI's own port of an address of this network, open to whoever reaches it. */
+  static async startIn(network: NetworkNamespace, host: string): Promise<TargetProcess> {
+    const place = { host, port: 3260, network }
+    const flags = ['--allow-unauthenticated']
+    const target = new TargetProcess(place, temporaryDirectory(), flags)
     await target.serve()
     return target
   }
 
   /** Runs `platterd serve` and waits until it accepts connections and commands. */
   async serve(): Promise<void> {
+    const portals = 1 + this.#flags.filter((flag) => flag === '--portal').length
     const portal = ['--portal', this.portal]
     const state = ['--state', this.stateDirectory]
     const parameters = [platterdScript(), 'serve', ...state, ...portal, ...this.#flags]
-    this.#process = new BackgroundProcess(process.execPath, parameters)
-    await this.#process.untilReady(() => accepts(this.port))
+    const here: [string, string[]] = [process.execPath, parameters]
+    this.#process = new BackgroundProcess(...(this.#network?.inside(...here) ?? here))
     await this.#process.untilReady(async () => {
-      return (await askAdmin(this.stateDirectory, 'GET', '/api/v1/status')).status === 200
+      const { status, body } = await askAdmin(this.stateDirectory, 'GET', '/api/v1/status')
+      return status === 200 && (body as { portals: string[] }).portals.length === portals
     })
   }
 
   get portal(): string {
-    return `127.0.0.1:${this.port}`
+    return `${this.host}:${this.port}`
   }
 
   get pid(): number {

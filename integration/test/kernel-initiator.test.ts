@@ -1,0 +1,159 @@
+/** Linux's own initiator against platterd: open-iscsi, a file system, and what it makes of the disk. */
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { startLab } from '../lib/guest/lab.ts'
+import { discover, diskOf, logIn, logOut, sessionReport } from '../lib/guest/open-iscsi.ts'
+import { requires } from '../lib/requires.ts'
+
+t.teardown(cleanUp)
+
+const needs = { ...requires('guest', 'root', 'tap'), timeout: 540_000 }
+const MiB = 2 ** 20
+const diskCount = 4
+const partitionBytes = 320 * MiB
+
+const digests = [
+  { header: 'None', data: 'None' },
+  { header: 'CRC32C', data: 'None' },
+  { header: 'None', data: 'CRC32C' },
+  { header: 'CRC32C', data: 'CRC32C' },
+] as const
+
+/** What the kernel and iscsid say when something between them and the target went wrong. */
+const complaint = /error|fail|invalid|sense key|unexpected|timed out|reject|unsupported|reset by/i
+
+t.test('Linux uses a partition as its disk', needs, async (t) => {
+  const { guest, target } = await startLab()
+  t.teardown(() => {
+    if (!t.passing()) console.error(guest.console)
+  })
+  const directory = temporaryDirectory()
+  const { lun } = await target.createPartition({
+    directory,
+    disks: diskCount,
+    diskSize: '96M',
+    chunk: '64K',
+    array: 'fast',
+    partition: 'data',
+    size: '320M',
+  })
+  const targetName = await target.targetName()
+  const findDisk = () => diskOf(guest, targetName, lun ?? -1)
+
+  await t.test('open-iscsi discovers the target, logs in and logs out', async (t) => {
+    t.strictSame(await discover(guest, target.portal), [targetName])
+    await logIn(guest, targetName)
+    t.match(await sessionReport(guest), {
+      'Current Portal': `${target.portal},1`,
+      'iSCSI Connection State': 'LOGGED IN',
+      'iSCSI Session State': 'LOGGED_IN',
+      HeaderDigest: 'None',
+      DataDigest: 'None',
+      MaxRecvDataSegmentLength: '262144',
+      MaxXmitDataSegmentLength: '262144',
+      FirstBurstLength: '262144',
+      MaxBurstLength: '1048576',
+      ImmediateData: 'Yes',
+      InitialR2T: 'No',
+      MaxOutstandingR2T: '1',
+    })
+    await logOut(guest, targetName)
+    t.equal((await guest.run('iscsiadm -m session')).status, 21, 'no session is left')
+  })
+
+  await t.test('the kernel takes the disk for what it is', async (t) => {
+    await logIn(guest, targetName)
+    const disk = await findDisk()
+    t.equal(await guest.runOk(`blockdev --getsize64 ${disk}`), `${partitionBytes}\n`)
+    const name = disk.slice('/dev/'.length)
+    const read = async (path: string) =>
+      (await guest.runOk(`cat /sys/block/${name}/${path}`)).trim()
+    t.equal(await read('queue/logical_block_size'), '512')
+    t.equal(await read('queue/minimum_io_size'), '65536', 'a chunk')
+    t.equal(await read('queue/rotational'), '0')
+    t.equal(await read('queue/write_cache'), 'write back')
+    t.equal(await read('queue/fua'), '1')
+    t.equal(await read('queue/discard_granularity'), '4096')
+    t.equal(await read('queue/discard_max_bytes'), `${256 * MiB}`)
+    t.equal(await read('device/scsi_disk/*/provisioning_mode'), 'unmap')
+    t.equal(await read('device/scsi_disk/*/zeroing_mode'), 'writesame_16_unmap')
+    await logOut(guest, targetName)
+  })
+
+  for (const { header, data } of digests) {
+    const title = `with HeaderDigest=${header} and DataDigest=${data} ext4 is made, filled and clean`
+    await t.test(title, async (t) => {
+      await logIn(guest, targetName, {
+        'node.conn[0].iscsi.HeaderDigest': header,
+        'node.conn[0].iscsi.DataDigest': data,
+      })
+      t.match(await sessionReport(guest), { HeaderDigest: header, DataDigest: data })
+      const disk = await findDisk()
+      await guest.runOk(`mkfs.ext4 -q ${disk} && mount ${disk} /mnt`)
+      await guest.runOk('cp -a /usr/sbin /mnt/tree && umount /mnt')
+      // The kernel forgets what it knows of the disk, and reads it again.
+      await guest.runOk(`blockdev --flushbufs ${disk}`)
+      await guest.runOk(`fsck.ext4 -f -n ${disk} && mount -o ro ${disk} /mnt`)
+      await guest.runOk('diff -r --no-dereference /usr/sbin /mnt/tree')
+      await guest.runOk('umount /mnt')
+      await logOut(guest, targetName)
+    })
+  }
+
+  await t.test(
+    'fio finds every block as it wrote it, and a block that it did not write',
+    async (t) => {
+      // Both digests are on since the last login.
+      await logIn(guest, targetName)
+      t.match(await sessionReport(guest), { HeaderDigest: 'CRC32C', DataDigest: 'CRC32C' })
+      const disk = await findDisk()
+      const job = [
+        ...['fio', '--name=verify', `--filename=${disk}`, '--direct=1', '--ioengine=libaio'],
+        ...['--rw=randwrite', '--bssplit=4k/60:64k/20:512k/10:1m/10', '--blockalign=4k'],
+        ...['--iodepth=32', '--size=96m', '--io_size=64m', '--fsync=64'],
+        ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=7'],
+      ].join(' ')
+      const said = await guest.runOk(job, 200_000)
+      t.match(said, /write: IOPS=.*[\s\S]*READ: .*io=\d/, 'it has written, and read again')
+      await guest.runOk(`dd if=/dev/urandom of=${disk} bs=1M count=4 oflag=direct conv=fsync`)
+      const told = await guest.run(`${job} --verify_only`, 200_000)
+      t.not(told.status, 0)
+      t.match(told.stdout + told.stderr, /verify: bad/)
+      await logOut(guest, targetName)
+    },
+  )
+
+  await t.test('fstrim gives the space of deleted files back to the server', async (t) => {
+    const allocated = () => {
+      const files = Array.from({ length: diskCount }, (_, i) => join(directory, `disk-${i}`))
+      return files.reduce((sum, file) => sum + statSync(file).blocks * 512, 0)
+    }
+    await logIn(guest, targetName)
+    const disk = await findDisk()
+    await guest.runOk(`mkfs.ext4 -q ${disk} && mount ${disk} /mnt`)
+    await guest.runOk('sync && fstrim /mnt')
+    const before = allocated()
+    await guest.runOk('dd if=/dev/urandom of=/mnt/file bs=1M count=128 && sync')
+    const full = allocated()
+    t.ok(full - before >= 120 * MiB, `128 MiB of data take ${full - before} bytes`)
+    await guest.runOk('rm /mnt/file && sync && fstrim /mnt')
+    const after = allocated()
+    t.ok(after - before <= 8 * MiB, `${after - before} bytes more are left than before`)
+    await guest.runOk(`umount /mnt && fsck.ext4 -f -n ${disk}`)
+    await logOut(guest, targetName)
+  })
+
+  await t.test('neither the kernel nor iscsid has complained of the target', async (t) => {
+    const log = await guest.runOk('dmesg')
+    const lines = log.slice(log.indexOf('iSCSI Initiator over TCP')).split('\n')
+    t.ok(lines.length > 10, 'there is a log')
+    t.strictSame(
+      lines.filter((line) => complaint.test(line)),
+      [],
+    )
+  })
+
+  await guest.powerOff()
+})

@@ -6,7 +6,7 @@
 
 /** The families that have to be accounted for. */
 export const wantedSuites =
-  /^(OrWrite|Read|Write|Unmap|GetLBAStatus|CompareAndWrite|Prefetch|TestUnitReady|Inquiry|Mandatory|Reserve6|Prin|Prout|ModeSense6|ReportSupportedOpcodes|Sanitize|StartStopUnit|PreventAllow|NoMedia|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
+  /^(ExtendedCopy|OrWrite|Read|Write|Unmap|GetLBAStatus|CompareAndWrite|Prefetch|TestUnitReady|Inquiry|Mandatory|ReceiveCopyResults|Reserve6|Prin|Prout|ModeSense6|ReportSupportedOpcodes|Sanitize|StartStopUnit|PreventAllow|NoMedia|iSCSIResiduals|iSCSIcmdsn|iSCSIdatasn)/
 
 const pass = 'pass'
 
@@ -27,6 +27,14 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
     Miscompare: pass,
     Unwritten: pass,
     InvalidDataOutSize: 'skip: LBPPB < 2. Skipping test',
+  },
+  ExtendedCopy: {
+    Simple: pass,
+    ParamHdr: pass,
+    DescrLimits: pass,
+    DescrType: pass,
+    ValidTgtDescr: pass,
+    ValidSegDescr: pass,
   },
   GetLBAStatus: {
     Simple: pass,
@@ -118,6 +126,10 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, strin
   },
   ProutPreempt: {
     RemoveRegistration: pass,
+  },
+  ReceiveCopyResults: {
+    CopyStatus: pass,
+    OpParams: pass,
   },
   ReportSupportedOpcodes: {
     Simple: pass,

@@ -205,6 +205,7 @@ function inquiry(unit: Unit, task: ScsiTask): void {
     const rest = {
       version: 6,
       implicitAsymmetricAccess: false,
+      thirdPartyCopy: false,
       commandQueuing: true,
       product: 'P',
       revision: '1',

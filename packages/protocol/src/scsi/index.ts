@@ -2,6 +2,7 @@
 export * from './capacity.ts'
 export * from './cdb.ts'
 export * from './defect-data.ts'
+export * from './extended-copy.ts'
 export * from './inquiry.ts'
 export * from './lun.ts'
 export * from './mode-page.ts'

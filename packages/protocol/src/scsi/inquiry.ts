@@ -48,6 +48,8 @@ export interface StandardInquiry {
   readonly version: number
   /** TPGS 01b: REPORT TARGET PORT GROUPS tells of access states, which only the target changes. */
   readonly implicitAsymmetricAccess: boolean
+  /** 3PC: EXTENDED COPY and its like are supported. */
+  readonly thirdPartyCopy: boolean
   /** CMDQUE: commands may be queued. */
   readonly commandQueuing: boolean
   /** ASCII, at most 8, 16 and 4 characters; padded with spaces on the wire. */
@@ -63,6 +65,7 @@ const LENGTH_MIN = 36
 const HIERARCHICAL_LUNS = 0x10
 const RESPONSE_DATA_FORMAT = 0x02
 const TPGS_IMPLICIT = 0x10
+const THIRD_PARTY_COPY = 0x08
 const CMDQUE = 0x02
 const DESCRIPTORS_AT = 58
 const DESCRIPTOR_COUNT = 8
@@ -73,7 +76,11 @@ export function encodeStandardInquiry(inquiry: StandardInquiry): Buffer {
   data.writeUInt8(inquiry.version, 2)
   data.writeUInt8(HIERARCHICAL_LUNS | RESPONSE_DATA_FORMAT, 3)
   data.writeUInt8(LENGTH - 5, 4)
-  data.writeUInt8(inquiry.implicitAsymmetricAccess ? TPGS_IMPLICIT : 0, 5)
+  data.writeUInt8(
+    (inquiry.implicitAsymmetricAccess ? TPGS_IMPLICIT : 0) |
+      (inquiry.thirdPartyCopy ? THIRD_PARTY_COPY : 0),
+    5,
+  )
   data.writeUInt8(inquiry.commandQueuing ? CMDQUE : 0, 7)
   writeAscii(data, 8, 8, inquiry.vendor)
   writeAscii(data, 16, 16, inquiry.product)
@@ -103,6 +110,7 @@ export function decodeStandardInquiry(data: Buffer): StandardInquiry {
     peripheral: data.readUInt8(0),
     version: data.readUInt8(2),
     implicitAsymmetricAccess: (data.readUInt8(5) & TPGS_IMPLICIT) !== 0,
+    thirdPartyCopy: (data.readUInt8(5) & THIRD_PARTY_COPY) !== 0,
     commandQueuing: (data.readUInt8(7) & CMDQUE) !== 0,
     vendor: readAscii(data, 8, 8),
     product: readAscii(data, 16, 16),

@@ -30,6 +30,8 @@ export const Opcode = {
   ModeSense10: 0x5a,
   PersistentReserveIn: 0x5e,
   PersistentReserveOut: 0x5f,
+  ExtendedCopy: 0x83,
+  ReceiveCopyResults: 0x84,
   Read16: 0x88,
   CompareAndWrite: 0x89,
   Write16: 0x8a,

@@ -14,6 +14,7 @@ export const SenseKey = {
   UnitAttention: 0x6,
   DataProtect: 0x7,
   BlankCheck: 0x8,
+  CopyAborted: 0xa,
   AbortedCommand: 0xb,
   Miscompare: 0xe,
 } as const
@@ -58,6 +59,20 @@ export const invalidReleaseOfReservation = senseOf(SenseKey.IllegalRequest, 0x26
 export const insufficientRegistrationResources = senseOf(SenseKey.IllegalRequest, 0x5504)
 export const invalidFieldInParameterList = senseOf(SenseKey.IllegalRequest, 0x2600)
 export const savingParametersNotSupported = senseOf(SenseKey.IllegalRequest, 0x3900)
+/** A list identifier names an operation that is still in progress. */
+export const operationInProgress = senseOf(SenseKey.IllegalRequest, 0x0016)
+export const tooManyTargetDescriptors = senseOf(SenseKey.IllegalRequest, 0x2606)
+export const unsupportedTargetDescriptor = senseOf(SenseKey.IllegalRequest, 0x2607)
+export const tooManySegmentDescriptors = senseOf(SenseKey.IllegalRequest, 0x2608)
+export const unsupportedSegmentDescriptor = senseOf(SenseKey.IllegalRequest, 0x2609)
+export const inlineDataLengthExceeded = senseOf(SenseKey.IllegalRequest, 0x260b)
+/** COPY ABORTED: the source or the destination failed, or refused. */
+export const thirdPartyDeviceFailure = senseOf(SenseKey.CopyAborted, 0x0d01)
+export const copyTargetNotReachable = senseOf(SenseKey.CopyAborted, 0x0d02)
+export const incorrectCopyTarget = senseOf(SenseKey.CopyAborted, 0x0d03)
+export const unexpectedInexactSegment = senseOf(SenseKey.CopyAborted, 0x260a)
+/** COPY ABORTED: a segment names what is not there. */
+export const copyAborted = senseOf(SenseKey.CopyAborted, 0x0000)
 export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
 export const sanitizeFailed = senseOf(SenseKey.MediumError, 0x3103)
@@ -284,6 +299,7 @@ const keyNames = new Map<number, string>([
   [SenseKey.UnitAttention, 'UNIT ATTENTION'],
   [SenseKey.DataProtect, 'DATA PROTECT'],
   [SenseKey.BlankCheck, 'BLANK CHECK'],
+  [SenseKey.CopyAborted, 'COPY ABORTED'],
   [SenseKey.AbortedCommand, 'ABORTED COMMAND'],
   [SenseKey.Miscompare, 'MISCOMPARE'],
 ])

@@ -112,6 +112,7 @@ t.test('standard INQUIRY data go there and back', async (t) => {
     peripheral: Peripheral.DirectAccess,
     version: 6,
     implicitAsymmetricAccess: true,
+    thirdPartyCopy: true,
     commandQueuing: true,
     vendor: 'PLATTER',
     product: 'PARTITION',

@@ -2,6 +2,7 @@
 import { invalidFieldInCdb, invalidOpcode, type Sense } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { compareAndWriteCommand } from './commands/compare-and-write.ts'
+import { extendedCopyCommand } from './commands/extended-copy.ts'
 import { getLbaStatusCommand } from './commands/get-lba-status.ts'
 import { inquiryCommand } from './commands/inquiry.ts'
 import { modeSelectCommands } from './commands/mode-select.ts'
@@ -14,6 +15,7 @@ import { preventAllowCommand } from './commands/prevent-allow.ts'
 import { readCommands } from './commands/read.ts'
 import { readCapacityCommands } from './commands/read-capacity.ts'
 import { readDefectDataCommands } from './commands/read-defect-data.ts'
+import { receiveCopyResultsCommands } from './commands/receive-copy-results.ts'
 import { reportLunsCommand } from './commands/report-luns.ts'
 import { reportSupportedFunctionsCommand } from './commands/report-supported-functions.ts'
 import { reportSupportedOpcodesCommand } from './commands/report-supported-opcodes.ts'
@@ -48,6 +50,8 @@ const others: readonly Command[] = [
   unmapCommand,
   ...writeSameCommands,
   ...sanitizeCommands,
+  extendedCopyCommand,
+  ...receiveCopyResultsCommands,
   getLbaStatusCommand,
   ...preFetchCommands,
   ...readDefectDataCommands,

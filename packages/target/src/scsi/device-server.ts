@@ -127,6 +127,7 @@ export class DeviceServer implements TaskExecutor {
     if (unit === null) return
     unit.blockAccess.leave(task)
     unit.dataOutBudget.release(task)
+    ;(task.nexus as ScsiNexus).taskEnded(task)
     if (unit.sanitizer.waiter === task) unit.sanitizer.waiter = null
   }
 
@@ -141,7 +142,10 @@ export class DeviceServer implements TaskExecutor {
     if (unit === undefined) return 'lun-does-not-exist'
     unit.reset()
     // Every nexus is told (SAM-5 section 6.3.3), and so are all paths of the host that asked for it.
-    for (const each of this.#nexuses) each.raise(unit, resetUnitAttention)
+    for (const each of this.#nexuses) {
+      each.copies.delete(unit)
+      each.raise(unit, resetUnitAttention)
+    }
     return 'complete'
   }
 
@@ -149,6 +153,7 @@ export class DeviceServer implements TaskExecutor {
     for (const each of this.#nexuses) {
       for (const unit of each.units.values()) {
         unit.reset()
+        each.copies.delete(unit)
         each.raise(unit, resetUnitAttention)
       }
     }

@@ -1,5 +1,5 @@
 /** One I_T nexus as the device server keeps it: which units it sees, and what it has to be told. */
-import type { Sense } from '@platter/protocol/scsi'
+import type { CopyStatus, Sense } from '@platter/protocol/scsi'
 import { decodeLun, lunsChangedUnitAttention, powerOnUnitAttention } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
@@ -7,7 +7,13 @@ import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
 /** Logical units by LUN, as one initiator port sees them. */
 export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
 
+/** Third-party copies of one nexus, in progress or done, by unit and list identifier. */
+export type CopiesByListId = Map<number, CopyStatus>
+
 export class ScsiNexus implements Nexus {
+  readonly copies = new Map<LogicalUnit, CopiesByListId>()
+  /** How to forget a copy whose command is aborted. */
+  readonly copying = new Map<ScsiTask, () => void>()
   readonly initiatorPort: string
   readonly units: UnitsByLun
   /** Every nexus of the device server, this one with them: what it does may concern the others. */
@@ -53,6 +59,13 @@ export class ScsiNexus implements Nexus {
     }
     this.#transport.abortTasks(chosen, done)
     return count
+  }
+
+  /** The task is over; one that was copying has been aborted. */
+  taskEnded(task: ScsiTask): void {
+    if (this.copying.size === 0) return
+    this.copying.get(task)?.()
+    this.copying.delete(task)
   }
 
   /** Whether any unit attention is pending for `unit`; false at once in the usual case of none at all. */

@@ -89,7 +89,7 @@ t.test(
 t.test('every VPD page that page 00h lists is there, in order, and no other', async (t) => {
   const execute = await serve(makeUnit())
   const listed = decodeSupportedPages((await execute(inquiryCdb(0))).data as Buffer)
-  t.same(listed, [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2])
+  t.same(listed, [0x00, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2])
   for (let code = 0; code < 256; code += 1) {
     const outcome = await execute(inquiryCdb(code, 255))
     t.equal(verdict(outcome), listed.includes(code) ? 'GOOD' : '05/24/00')

@@ -1,9 +1,6 @@
 /** INQUIRY (SPC-4 section 6.6): standard data, and every VPD page a unit has. */
 import {
-  Association,
-  CodeSet,
-  type Designator,
-  DesignatorType,
+  CopyResults,
   decodeInquiryCdb,
   encodeBlockDeviceCharacteristics,
   encodeBlockLimits,
@@ -12,6 +9,7 @@ import {
   encodeLogicalBlockProvisioning,
   encodeStandardInquiry,
   encodeSupportedPages,
+  encodeThirdPartyCopy,
   encodeUnitSerialNumber,
   invalidFieldInCdb,
   Opcode,
@@ -22,11 +20,11 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, sendParameterData } from '../command.ts'
+import { designatorsOf, VENDOR } from '../designators.ts'
 import { type LogicalUnit, UNMAP_DESCRIPTORS_MAX } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
-import { RELATIVE_TARGET_PORT, TARGET_PORT_GROUP } from '../target-port.ts'
+import { copyLimits } from './extended-copy.ts'
 
-const VENDOR = 'PLATTER'
 const PRODUCT = 'PARTITION'
 const REVISION = '0.1'
 
@@ -55,6 +53,7 @@ function standard(peripheral: number): Buffer {
     peripheral,
     version: 0x06,
     implicitAsymmetricAccess: true,
+    thirdPartyCopy: true,
     commandQueuing: true,
     vendor: VENDOR,
     product: PRODUCT,
@@ -72,8 +71,9 @@ function standard(peripheral: number): Buffer {
 const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
   [VpdPage.SupportedPages, () => encodeSupportedPages([...vpdPages.keys()])],
   [VpdPage.UnitSerialNumber, (unit) => encodeUnitSerialNumber(unit.uuid.replaceAll('-', ''))],
-  [VpdPage.DeviceIdentification, (unit) => encodeDeviceIdentification(designators(unit))],
+  [VpdPage.DeviceIdentification, (unit) => encodeDeviceIdentification(designatorsOf(unit))],
   [VpdPage.ExtendedInquiry, extendedInquiry],
+  [VpdPage.ThirdPartyCopy, thirdPartyCopy],
   [VpdPage.BlockLimits, blockLimits],
   [
     VpdPage.BlockDeviceCharacteristics,
@@ -82,53 +82,6 @@ const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
   [VpdPage.LogicalBlockProvisioning, logicalBlockProvisioning],
 ])
 
-function designators(unit: LogicalUnit): Designator[] {
-  const port = Buffer.alloc(4)
-  port.writeUInt16BE(RELATIVE_TARGET_PORT, 2)
-  const group = Buffer.alloc(4)
-  group.writeUInt16BE(TARGET_PORT_GROUP, 2)
-  return [
-    {
-      type: DesignatorType.Naa,
-      codeSet: CodeSet.Binary,
-      association: Association.LogicalUnit,
-      value: locallyAssignedNaa(unit.uuid),
-    },
-    {
-      type: DesignatorType.T10VendorId,
-      codeSet: CodeSet.Ascii,
-      association: Association.LogicalUnit,
-      value: Buffer.from(VENDOR.padEnd(8) + unit.uuid, 'latin1'),
-    },
-    {
-      type: DesignatorType.VendorSpecific,
-      codeSet: CodeSet.Utf8,
-      association: Association.LogicalUnit,
-      value: Buffer.from(unit.name, 'utf8'),
-    },
-    {
-      type: DesignatorType.RelativeTargetPort,
-      codeSet: CodeSet.Binary,
-      association: Association.TargetPort,
-      value: port,
-    },
-    {
-      type: DesignatorType.TargetPortGroup,
-      codeSet: CodeSet.Binary,
-      association: Association.TargetPort,
-      value: group,
-    },
-  ]
-}
-
-/**
- * NAA 3h, locally assigned (SPC-4 section 7.8.6.4), for which nobody needs to own an IEEE company
- * id: its other 60 bits are the last 60 of the UUID, all of them random in version 4.
- */
-function locallyAssignedNaa(uuid: string): Buffer {
-  return Buffer.from(`3${uuid.replaceAll('-', '').slice(-15)}`, 'hex')
-}
-
 function extendedInquiry(): Buffer {
   return encodeExtendedInquiry({
     simpleTasks: true,
@@ -136,6 +89,14 @@ function extendedInquiry(): Buffer {
     headOfQueueTasks: false,
     volatileCache: true,
   })
+}
+
+function thirdPartyCopy(): Buffer {
+  const { CopyStatus, OperatingParameters } = CopyResults
+  return encodeThirdPartyCopy(copyLimits, [
+    { opcode: Opcode.ExtendedCopy, serviceActions: [0] },
+    { opcode: Opcode.ReceiveCopyResults, serviceActions: [CopyStatus, OperatingParameters] },
+  ])
 }
 
 function blockLimits(unit: LogicalUnit): Buffer {

@@ -4,6 +4,7 @@
  */
 import {
   capacityChangedUnitAttention,
+  commandsClearedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
   LUN_MAX,
@@ -131,6 +132,10 @@ export class DeviceServer implements TaskExecutor {
     if (unit.sanitizer.waiter === task) unit.sanitizer.waiter = null
   }
 
+  hasUnit(nexus: Nexus, lun: Buffer): boolean {
+    return (nexus as ScsiNexus).units.has(decodeLun(lun, 0))
+  }
+
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     const { units } = task.nexus as ScsiNexus
@@ -147,6 +152,14 @@ export class DeviceServer implements TaskExecutor {
       each.raise(unit, resetUnitAttention)
     }
     return 'complete'
+  }
+
+  taskSetCleared(nexus: Nexus, lun: Buffer, cleared: Iterable<Nexus>): void {
+    const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
+    if (unit === undefined) return
+    for (const other of cleared) {
+      if (other !== nexus) (other as ScsiNexus).raise(unit, commandsClearedUnitAttention)
+    }
   }
 
   resetTarget(_nexus: Nexus): TaskManagementOutcome {

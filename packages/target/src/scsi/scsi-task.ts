@@ -133,6 +133,8 @@ export interface TaskExecutor {
    * whatever the transport is doing, so nothing may be done to any task here.
    */
   ended(task: ScsiTask): void
+  /** Whether `nexus` sees a logical unit at `lun`, eight bytes. */
+  hasUnit(nexus: Nexus, lun: Buffer): boolean
   /** Whether `task` is for the logical unit that `nexus` sees at `lun`: it may be at another LUN there. */
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean
   /**
@@ -140,6 +142,11 @@ export interface TaskExecutor {
    * that unit already. `lun` holds the eight bytes.
    */
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome
+  /**
+   * CLEAR TASK SET by `nexus`: the transport has aborted tasks of `cleared`, which `nexus` may be among,
+   * for the unit that `nexus` sees at `lun`.
+   */
+  taskSetCleared(nexus: Nexus, lun: Buffer, cleared: Iterable<Nexus>): void
   /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit. */
   resetTarget(nexus: Nexus): TaskManagementOutcome
 }

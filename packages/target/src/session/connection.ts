@@ -137,6 +137,7 @@ export class TargetConnection implements FramerHandler {
       this.#heardMs = nowMs
     }
     if (deaf) this.#pingedMs = nowMs
+    this.#fullFeature?.onTimer(nowMs)
     const { limits } = this.#node.options
     if (this.#fullFeature === null) {
       const overdue = nowMs - this.#startedMs > limits.loginTimeoutMs
@@ -209,9 +210,12 @@ export class TargetConnection implements FramerHandler {
       responder: this.#responder,
       session,
       sendSegmentMax: parameters.peerMaxRecvDataSegmentLength,
-      sessions: () => this.#node.sessions(),
+      sessions: () => this.#node.sessionsWithTasks(),
       targetAddresses: () => this.#node.targetAddresses(this.#addresses),
       pingAnswered: (tag) => this.#pingAnswered(tag),
+      solicit: () => {
+        if (this.#pingTag === null && this.#isOpen()) this.#ping()
+      },
       logoutStarted: () => this.#move('logoutStarted'),
       loggedOut: () => this.end('logout', 'the initiator logged out'),
       end: (reason, detail) => this.end(reason, detail),

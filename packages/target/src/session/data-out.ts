@@ -169,6 +169,23 @@ export class DataOutReceiver {
     else task.unsolicitedDataSN = dataSN + 1
   }
 
+  /** Whether an aborted task waits for the end of the sequence that this PDU belongs to. */
+  isAwaited(task: Task, pdu: DataOut): boolean {
+    return task.dataAwaited && task.r2tTag[task.r2tHead] === pdu.targetTransferTag
+  }
+
+  /** A sequence for an aborted task has come whole, and was dropped. */
+  sequenceDropped(task: Task): void {
+    if (!task.dataAwaited) return
+    this.#sequenceEnded(task)
+    if (task.r2tCount === 0) task.awaitNoData()
+  }
+
+  #sequenceEnded(task: Task): void {
+    task.r2tHead = (task.r2tHead + 1) % R2T_LIMIT
+    task.r2tCount--
+  }
+
   /** The most that may come without an R2T: FirstBurstLength, immediate data included. */
   unsolicitedEnd(task: Task): number {
     return Math.min(this.#port.firstBurstLength, task.expectedDataTransferLength)
@@ -177,10 +194,7 @@ export class DataOutReceiver {
   /** A Data-Out PDU is complete. */
   pduEnded(task: Task, solicited: boolean, final: boolean): void {
     if (final && !solicited) task.unsolicitedOpen = false
-    if (final && solicited) {
-      task.r2tHead = (task.r2tHead + 1) % R2T_LIMIT
-      task.r2tCount--
-    }
+    if (final && solicited) this.#sequenceEnded(task)
     this.advance(task)
   }
 

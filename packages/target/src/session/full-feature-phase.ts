@@ -15,6 +15,8 @@ import {
   ScsiCommand,
 } from '@platter/protocol/iscsi'
 import type { Nexus, VolumeError } from '../scsi/scsi-task.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import { checkCommand } from './command-check.ts'
 import { Turn } from './command-window.ts'
 import type { CloseReason, ConnectionSink } from './connection-sink.ts'
 import type { ControlContext } from './control-pdu.ts'
@@ -32,6 +34,12 @@ type Use = (typeof Use)[keyof typeof Use]
 /** Write data copied aside, above which a connection stops taking in PDUs, in bytes. */
 const ASIDE_LIMIT = 8 * 1024 * 1024
 
+/** Where every PDU of an initiator has its ExpStatSN. */
+const EXP_STAT_SN_OFFSET = 28
+
+/** How long an aborted task waits for data that its R2Ts asked for, in ms. */
+const ABORTED_DATA_MS = 2000
+
 /** What the phase needs of the connection it belongs to. */
 export interface FullFeaturePort {
   readonly cid: number
@@ -44,6 +52,8 @@ export interface FullFeaturePort {
   sessions(): Iterable<Session>
   targetAddresses(): { targetName: string; addresses: readonly string[] }
   pingAnswered(targetTransferTag: number): void
+  /** Asks the initiator for a sign of life, and so for its ExpStatSN. */
+  solicit(): void
   logoutStarted(): void
   loggedOut(): void
   end(reason: CloseReason, detail: string): void
@@ -71,6 +81,7 @@ export class FullFeaturePhase
   readonly #dataIn: DataInSender
   readonly #dataOut: DataOutReceiver
   readonly #control: ControlReceiver
+  readonly #acknowledgements: Acknowledgements
   readonly #command = new ScsiCommand()
   readonly #data = new DataOut()
 
@@ -104,6 +115,7 @@ export class FullFeaturePhase
     this.sendSegmentMax = port.sendSegmentMax
     this.#dataOut = new DataOutReceiver(this)
     this.#control = new ControlReceiver(this)
+    this.#acknowledgements = new Acknowledgements(this.responder.statSN)
   }
 
   get sendSegmentMax(): number {
@@ -123,6 +135,9 @@ export class FullFeaturePhase
   onHeader(buffer: Buffer, base: number): void {
     this.#use = Use.Discard
     this.#task = null
+    const acknowledgements = this.#acknowledgements
+    acknowledgements.expStatSN = buffer.readUInt32BE(base + EXP_STAT_SN_OFFSET)
+    if (acknowledgements.awaited) acknowledgements.tell()
     if (this.dataDigest) buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
     const opcode = (buffer[base] as number) & 0x3f
     const hasData = buffer.readUIntBE(base + 5, 3) > 0
@@ -202,7 +217,7 @@ export class FullFeaturePhase
       turn = session.window.turn(command.cmdSN)
       if (turn === Turn.Outside || session.isKept(command.cmdSN)) return
     }
-    this.#checkCommand(command)
+    checkCommand(command, session.parameters, session.tasks)
     const task = session.beginTask(command, this)
     if (task === undefined) {
       this.responder.reject(RejectReason.ImmediateCommandReject, buffer, base)
@@ -227,41 +242,16 @@ export class FullFeaturePhase
     session.execute(task)
   }
 
-  #checkCommand(command: ScsiCommand): void {
-    const { parameters } = this.session
-    const length = command.dataSegmentLength
-    if (command.read && command.write) {
-      throw refused(RejectReason.CommandNotSupported, 'bidirectional commands are not supported')
-    }
-    if (this.session.tasks.has(command.initiatorTaskTag)) {
-      throw refused(RejectReason.TaskInProgress, `task ${command.initiatorTaskTag} is in progress`)
-    }
-    if (length > 0 && !parameters.immediateData) {
-      throw refused(RejectReason.ProtocolError, 'immediate data, though ImmediateData is No')
-    }
-    if (length > 0 && !command.write) {
-      throw refused(RejectReason.ProtocolError, 'immediate data in a command that writes nothing')
-    }
-    if (command.initiatorTaskTag === RESERVED_TAG) {
-      throw refused(RejectReason.ProtocolError, 'a command with the reserved InitiatorTaskTag')
-    }
-    const most = Math.min(this.firstBurstLength, command.expectedDataTransferLength)
-    if (length > most) {
-      throw refused(RejectReason.ProtocolError, `immediate data of ${length} bytes exceed ${most}`)
-    }
-    if (command.write && !command.final && parameters.initialR2T && length < most) {
-      throw refused(RejectReason.ProtocolError, 'unsolicited data, though InitialR2T is Yes')
-    }
-  }
-
   // Data-Out.
 
   #dataOutHeader(buffer: Buffer, base: number): void {
     const pdu = this.#data.at(buffer, base)
     const task = this.session.tasks.get(pdu.initiatorTaskTag)
     // Data of a task that has ended or was aborted meanwhile are of no use, and no fault.
-    if (task === undefined || task.owner !== this || task.stage === TaskStage.Aborted) return
-    this.#dataOut.check(task, pdu)
+    if (task === undefined || task.owner !== this) return
+    if (task.stage === TaskStage.Aborted) {
+      if (!this.#dataOut.isAwaited(task, pdu)) return
+    } else this.#dataOut.check(task, pdu)
     this.#use = Use.Task
     this.#task = task
     this.#isCommand = false
@@ -270,8 +260,11 @@ export class FullFeaturePhase
   }
 
   #dataEnded(task: Task): void {
-    if (task.stage === TaskStage.Aborted) return
     const solicited = this.#solicited && !this.#isCommand
+    if (task.stage === TaskStage.Aborted) {
+      if (solicited && this.#final) this.#dataOut.sequenceDropped(task)
+      return
+    }
     this.#dataOut.pduEnded(task, solicited, this.#final)
     if (task.stage === TaskStage.Ending && !task.unsolicitedOpen) this.respond(task)
   }
@@ -388,13 +381,29 @@ export class FullFeaturePhase
     this.#port.end(reason, detail)
   }
 
+  whenAcknowledged(done: () => void): void {
+    const { statSN } = this.responder
+    if (!this.#open || this.#acknowledgements.covers(statSN)) {
+      done()
+      return
+    }
+    this.#acknowledgements.await(statSN, done)
+    this.#port.solicit()
+  }
+
+  /** Called about once a second, with a clock that never goes back. */
+  onTimer(nowMs: number): void {
+    for (const task of this.session.tasks.values()) {
+      if (!task.dataAwaited || task.owner !== this) continue
+      if (task.dataAwaitedUntilMs === 0) task.dataAwaitedUntilMs = nowMs + ABORTED_DATA_MS
+      else if (nowMs >= task.dataAwaitedUntilMs) task.awaitNoData()
+    }
+  }
+
   /** The connection is over: nothing that waits acts any more. */
   closed(): void {
     this.#open = false
     this.session.removeConnection(this)
+    this.#acknowledgements.end()
   }
-}
-
-function refused(reason: RejectReason, message: string): ProtocolError {
-  return new ProtocolError('command', message, { kind: 'reject', reason })
 }

@@ -2,7 +2,12 @@
  * Logout Request (RFC 7143 section 11.14), at ErrorRecoveryLevel 0. The response comes when nothing of
  * what is closed can reach a volume any more: the initiator may act on that elsewhere.
  */
-import { LogoutReason, LogoutRequest, LogoutResponseCode } from '@platter/protocol/iscsi'
+import {
+  LogoutReason,
+  LogoutRequest,
+  LogoutResponseCode,
+  RejectReason,
+} from '@platter/protocol/iscsi'
 import { abortAll, tasksOf } from './abort.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import type { Task } from './task.ts'
@@ -11,14 +16,22 @@ export function logoutRequest(context: ControlContext, { header }: ControlPdu): 
   const pdu = new LogoutRequest().at(header, 0)
   const { session, cid } = context
   const closesSession = pdu.reasonCode === LogoutReason.CloseSession
-  if (pdu.reasonCode === LogoutReason.RemoveConnectionForRecovery) {
-    answer(context, pdu, LogoutResponseCode.ConnectionRecoveryNotSupported)
+  if (pdu.reasonCode > LogoutReason.RemoveConnectionForRecovery) {
+    context.responder.reject(RejectReason.InvalidPduField, header, 0)
+    return
+  }
+  if (session.identity.type === 'Discovery' && !closesSession) {
+    context.responder.reject(RejectReason.ProtocolError, header, 0)
     return
   }
   const closed = closesSession ? cid : pdu.cid
   const connection = session.connections.get(closed)
   if (connection === undefined) {
     answer(context, pdu, LogoutResponseCode.CidNotFound)
+    return
+  }
+  if (pdu.reasonCode === LogoutReason.RemoveConnectionForRecovery) {
+    answer(context, pdu, LogoutResponseCode.ConnectionRecoveryNotSupported)
     return
   }
   if (closed === cid) context.logoutStarted()

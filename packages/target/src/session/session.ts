@@ -2,7 +2,12 @@
  * One session: its identity, parameters, connections, tasks, and the order of its commands, which
  * all its connections share. What a connection does with its PDUs is in full-feature-phase.ts.
  */
-import type { ScsiCommand, SessionParameters } from '@platter/protocol/iscsi'
+import {
+  type ScsiCommand,
+  type SessionParameters,
+  serialAdd,
+  serialLess,
+} from '@platter/protocol/iscsi'
 import type { Nexus, TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
 import type { CommandWindow } from './command-window.ts'
@@ -31,6 +36,11 @@ export interface SessionConnection extends TaskOwner {
   /** Its two ends as `host:port`, for people. */
   readonly remote: string
   readonly local: string
+  /**
+   * Calls `done` when the initiator has acknowledged every status sent so far, or the connection is
+   * over; at once if it has.
+   */
+  whenAcknowledged(done: () => void): void
   /** Ends the connection from the session's side; `closed` follows. */
   end(reason: CloseReason, detail: string): void
 }
@@ -52,6 +62,8 @@ export class Session {
   #immediateTasks = 0
   /** Commands that wait for an earlier CmdSN; bounded by the window. */
   readonly #early = new Map<number, Task | EarlyPdu>()
+  /** Who waits until all commands before a CmdSN have come; at most IMMEDIATE_TASKS. */
+  #awaiting: { readonly cmdSN: number; readonly proceed: () => void }[] = []
   #onEmpty: (() => void) | null = null
   #nexusOpen = true
 
@@ -115,17 +127,51 @@ export class Session {
     return this.#early.has(cmdSN)
   }
 
+  /**
+   * Calls `proceed` when every command before `cmdSN` has come: at once, if that is so already or
+   * `cmdSN` is beyond what may be sent. Returns false, and never calls it, when too many wait.
+   */
+  whenReceived(cmdSN: number, proceed: () => void): boolean {
+    const { expCmdSN, maxCmdSN } = this.window
+    if (!serialLess(expCmdSN, cmdSN) || serialLess(serialAdd(maxCmdSN, 1), cmdSN)) {
+      proceed()
+      return true
+    }
+    if (this.#awaiting.length >= IMMEDIATE_TASKS) return false
+    this.#awaiting.push({ cmdSN, proceed })
+    return true
+  }
+
+  /** Takes every command before `cmdSN` that has not come as come and aborted. */
+  plug(cmdSN: number): void {
+    const { expCmdSN, maxCmdSN } = this.window
+    if (serialLess(serialAdd(maxCmdSN, 1), cmdSN)) return
+    for (let sn = expCmdSN; serialLess(sn, cmdSN); sn = serialAdd(sn, 1)) {
+      if (!this.isKept(sn)) this.keepPlace(sn)
+    }
+    this.runEarly()
+  }
+
   /** Runs the commands whose turn has come since the last call. */
   runEarly(): void {
     while (this.#early.size > 0) {
       const { expCmdSN } = this.window
       const command = this.#early.get(expCmdSN)
-      if (command === undefined) return
+      if (command === undefined) break
       this.#early.delete(expCmdSN)
       this.window.advance()
       if (command instanceof Task) this.execute(command)
       else command.deliver()
     }
+    if (this.#awaiting.length > 0) this.#proceed()
+  }
+
+  #proceed(): void {
+    const { expCmdSN } = this.window
+    const due = this.#awaiting.filter(({ cmdSN }) => !serialLess(expCmdSN, cmdSN))
+    if (due.length === 0) return
+    this.#awaiting = this.#awaiting.filter(({ cmdSN }) => serialLess(expCmdSN, cmdSN))
+    for (const { proceed } of due) proceed()
   }
 
   execute(task: Task): void {
@@ -152,7 +198,9 @@ export class Session {
       this.connections.delete(connection.cid)
     }
     for (const task of [...this.tasks.values()]) {
-      if (task.owner === connection) this.abort(task)
+      if (task.owner !== connection) continue
+      task.awaitNoData()
+      this.abort(task)
     }
   }
 
@@ -160,6 +208,7 @@ export class Session {
   close(reason: CloseReason, detail: string, ended: () => void): void {
     for (const connection of [...this.connections.values()]) connection.end(reason, detail)
     this.#early.clear()
+    this.#awaiting = []
     for (const task of [...this.tasks.values()]) this.abort(task)
     this.#onEmpty = ended
     if (this.tasks.size === 0) this.#settle()

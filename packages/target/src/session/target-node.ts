@@ -83,6 +83,12 @@ export class TargetNode {
     return this.#sessions.values()
   }
 
+  /** Live sessions, and those that have ended but still have storage operations under way. */
+  *sessionsWithTasks(): Generator<Session> {
+    yield* this.#sessions.values()
+    yield* this.#ending.keys()
+  }
+
   /** Whether a login may go on: the login status to refuse it with, or undefined. */
   admit(identity: LoginIdentity): LoginStatus | undefined {
     if (identity.tsih === 0) {

@@ -3,19 +3,22 @@
  * the tasks they aborted have ended, on every connection: nothing aborted is written after it.
  */
 import {
+  RejectReason,
   serialLess,
   TaskManagementFunction,
   TaskManagementRequest,
   TaskManagementResponseCode,
 } from '@platter/protocol/iscsi'
-import type { TaskManagementOutcome } from '../scsi/scsi-task.ts'
-import { abortAll, tasksOf } from './abort.ts'
+import type { Nexus, TaskManagementOutcome } from '../scsi/scsi-task.ts'
+import { abortAll } from './abort.ts'
 import { Turn } from './command-window.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { abortTasks } from './multi-task-abort.ts'
 import type { Session } from './session.ts'
 import type { Task } from './task.ts'
 
 const Code = TaskManagementResponseCode
+const Fn = TaskManagementFunction
 
 const outcomeCodes: Record<TaskManagementOutcome, number> = {
   complete: Code.FunctionComplete,
@@ -25,60 +28,85 @@ const outcomeCodes: Record<TaskManagementOutcome, number> = {
 
 export function taskManagementRequest(context: ControlContext, { header }: ControlPdu): void {
   const pdu = new TaskManagementRequest().at(header, 0)
-  const { session } = context
-  const lun = Buffer.from(header.subarray(8, 16))
-  const { executor, nexus } = session
-  const onLun = (task: Task) => executor.isForUnit(task, nexus, lun)
-  const whenAborted: WhenAborted = (tasks, code, answered) =>
-    abortAll(tasks, () => {
-      const outcome = code()
-      if (context.isOpen) context.responder.taskManagementResponse(pdu.initiatorTaskTag, outcome)
-      answered?.()
-    })
-  const complete = () => Code.FunctionComplete
   switch (pdu.function) {
-    case TaskManagementFunction.AbortTask:
-      abortTask(context, pdu, whenAborted)
+    case Fn.AbortTask:
+      abortTask(context, pdu)
       break
-    case TaskManagementFunction.AbortTaskSet:
-      whenAborted(tasksOf([session], onLun), complete)
+    case Fn.AbortTaskSet:
+    case Fn.ClearTaskSet:
+    case Fn.LogicalUnitReset:
+      // An immediate request may overtake commands that it is for (RFC 7143 section 4.2.3.3).
+      if (!context.session.whenReceived(pdu.cmdSN, () => manageUnit(context, pdu))) {
+        context.responder.reject(RejectReason.ImmediateCommandReject, header, 0)
+      }
       break
-    case TaskManagementFunction.ClearTaskSet:
-      whenAborted(tasksOf(context.sessions(), onLun), complete)
+    case Fn.TargetWarmReset:
+    case Fn.TargetColdReset:
+      resetTarget(context, pdu)
       break
-    case TaskManagementFunction.LogicalUnitReset:
-      whenAborted(
-        tasksOf(context.sessions(), onLun),
-        () => outcomeCodes[executor.resetLogicalUnit(nexus, lun)],
-      )
-      break
-    case TaskManagementFunction.TargetWarmReset:
-      whenAborted(
-        tasksOf(context.sessions(), () => true),
-        () => outcomeCodes[executor.resetTarget(nexus)],
-      )
-      break
-    case TaskManagementFunction.TargetColdReset:
-      whenAborted(
-        tasksOf(context.sessions(), () => true),
-        () => outcomeCodes[executor.resetTarget(nexus)],
-        () => endAll(context.sessions()),
-      )
-      break
-    case TaskManagementFunction.TaskReassign:
-      whenAborted([], () => Code.TaskAllegianceReassignmentNotSupported)
+    case Fn.TaskReassign:
+      answer(context, pdu, Code.TaskAllegianceReassignmentNotSupported)
       break
     default:
-      whenAborted([], () => Code.FunctionNotSupported)
+      answer(context, pdu, Code.FunctionNotSupported)
   }
 }
 
-/** Aborts, answers with the code that is asked for then, and goes on with `answered`. */
-type WhenAborted = (
-  tasks: Iterable<[Session, Task]>,
-  code: () => number,
-  answered?: () => void,
-) => void
+function answer(context: ControlContext, pdu: TaskManagementRequest, code: number): void {
+  if (context.isOpen) context.responder.taskManagementResponse(pdu.initiatorTaskTag, code)
+}
+
+/** The functions for all tasks of a logical unit. */
+function manageUnit(context: ControlContext, pdu: TaskManagementRequest): void {
+  if (!context.isOpen) return
+  const { session } = context
+  const { executor, nexus } = session
+  const lun = Buffer.from(pdu.buffer.subarray(pdu.lunPosition, pdu.lunPosition + 8))
+  if (!executor.hasUnit(nexus, lun)) {
+    answer(context, pdu, Code.LunDoesNotExist)
+    return
+  }
+  const resets = pdu.function === Fn.LogicalUnitReset
+  let code: number = Code.FunctionComplete
+  abortTasks({
+    issuer: session,
+    sessions: pdu.function === Fn.AbortTaskSet ? [session] : context.sessions(),
+    isAffected: (task) =>
+      executor.isForUnit(task, nexus, lun) && (resets || isEarlier(task, nexus, pdu.cmdSN)),
+    aborted: (nexuses) => {
+      if (resets) code = outcomeCodes[executor.resetLogicalUnit(nexus, lun)]
+      else if (pdu.function === Fn.ClearTaskSet) {
+        executor.taskSetCleared(nexus, lun, nexuses)
+      }
+    },
+    settled: () => answer(context, pdu, code),
+  })
+}
+
+/** Only resets are for later commands of their own session as well (RFC 7143 section 11.5.1). */
+function isEarlier(task: Task, nexus: Nexus, cmdSN: number): boolean {
+  return task.nexus !== nexus || task.immediate || serialLess(task.cmdSN, cmdSN)
+}
+
+function resetTarget(context: ControlContext, pdu: TaskManagementRequest): void {
+  const { session } = context
+  const { executor, nexus } = session
+  let code: number = Code.FunctionComplete
+  abortTasks({
+    issuer: session,
+    sessions: context.sessions(),
+    isAffected: () => true,
+    aborted: () => {
+      code = outcomeCodes[executor.resetTarget(nexus)]
+    },
+    settled: () => {
+      answer(context, pdu, code)
+      if (pdu.function === Fn.TargetColdReset) endAll(context.sessions())
+    },
+  })
+  // Commands before it that have not come must not outlive it.
+  session.plug(pdu.cmdSN)
+}
 
 /** A cold reset is a power-on to every initiator: all their connections end (RFC 7143 section 11.5.1). */
 function endAll(sessions: Iterable<Session>): void {
@@ -89,15 +117,11 @@ function endAll(sessions: Iterable<Session>): void {
   }
 }
 
-function abortTask(
-  context: ControlContext,
-  pdu: TaskManagementRequest,
-  whenAborted: WhenAborted,
-): void {
+function abortTask(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
   const task = session.tasks.get(pdu.referencedTaskTag)
   if (task !== undefined) {
-    whenAborted([[session, task]], () => Code.FunctionComplete)
+    abortAll([[session, task]], () => answer(context, pdu, Code.FunctionComplete))
     return
   }
   // A command that is still on its way is taken as received and aborted (RFC 7143 section 11.6.1).
@@ -108,5 +132,5 @@ function abortTask(
     session.keepPlace(refCmdSN)
     session.runEarly()
   }
-  whenAborted([], () => (onItsWay ? Code.FunctionComplete : Code.TaskDoesNotExist))
+  answer(context, pdu, onItsWay ? Code.FunctionComplete : Code.TaskDoesNotExist)
 }

@@ -86,6 +86,9 @@ export class Task implements ScsiTask, IoCompletion {
   pendingIo = 0
   /** Run when the last of them has ended after an abort. */
   onAborted: (() => void) | null = null
+  /** It is aborted, and ends only when the initiator has sent what R2Ts asked for, as `pendingIo` counts. */
+  dataAwaited = false
+  dataAwaitedUntilMs = 0
 
   // Data-In: what is still to be sent, see data-in.ts.
   source: ExtentSource | null = null
@@ -228,6 +231,21 @@ export class Task implements ScsiTask, IoCompletion {
   awaitIo(): IoCompletion {
     this.pendingIo++
     return this
+  }
+
+  /** To be called before the task is aborted: its R2Ts that are out are to be answered all the same. */
+  awaitData(): void {
+    if (this.r2tCount === 0 || this.dataAwaited) return
+    this.dataAwaited = true
+    this.dataAwaitedUntilMs = 0
+    this.pendingIo++
+  }
+
+  /** The data have come, or are not waited for any longer. */
+  awaitNoData(): void {
+    if (!this.dataAwaited) return
+    this.dataAwaited = false
+    this.ioEnded()
   }
 
   /** Counts a storage operation as ended; true when the task has been aborted meanwhile. */

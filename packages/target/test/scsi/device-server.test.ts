@@ -186,6 +186,24 @@ t.test('a task is for a unit whatever LUN its initiator port sees it at', async 
   t.notOk(isForUnit(5, 5), 'nothing is there')
 })
 
+t.test('cleared tasks are told to those that lost them, and not to who cleared them', async (t) => {
+  const { server, nexus, exec } = await start()
+  const [other, third] = ['b,i,0x2', 'c,i,0x3'].map((port) => {
+    return server.openNexus(`iqn.2024-01.org.example:${port}`)
+  }) as [Nexus, Nexus]
+  for (const each of [other, third]) await ready(server, each)
+  const lun = Buffer.from([0, 7, 0, 0, 0, 0, 0, 0])
+  t.ok(server.hasUnit(nexus, lun))
+  server.taskSetCleared(nexus, lun, [nexus, other])
+  t.equal(verdict(await exec(TEST_UNIT_READY, 7)), 'GOOD')
+  t.equal(verdict(await run(server, { nexus: third, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
+  t.equal(verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY })), 'GOOD')
+  t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), '06/2f/00')
+  t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
+  lun[1] = 3
+  t.notOk(server.hasUnit(nexus, lun))
+})
+
 t.test('a reset is told to every nexus of that unit, and only to them', async (t) => {
   const { server, nexus, exec } = await start()
   const other = server.openNexus('iqn.2024-01.org.example:b,i,0x2')

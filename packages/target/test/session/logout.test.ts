@@ -1,4 +1,11 @@
-import { DataIn, LogoutReason, LogoutResponse, LogoutResponseCode } from '@platter/protocol/iscsi'
+import {
+  DataIn,
+  LogoutReason,
+  LogoutResponse,
+  LogoutResponseCode,
+  Reject,
+  RejectReason,
+} from '@platter/protocol/iscsi'
 import t from 'tap'
 import { HeldVolume } from '../support/held-volume.ts'
 import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
@@ -70,7 +77,31 @@ t.test('a CID that is not there and recovery are answered so (UNH 13.3, 17.4.2)'
   one.logout(LogoutReason.RemoveConnectionForRecovery)
   const { response } = one.receiveOne(LogoutResponse)
   t.equal(response, LogoutResponseCode.ConnectionRecoveryNotSupported)
+  one.logout(LogoutReason.RemoveConnectionForRecovery, 9)
+  t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.CidNotFound)
   t.equal(one.sink.closed, null)
+})
+
+t.test('a reason that is none is rejected', async (t) => {
+  const { one, two } = start()
+  for (const reason of [3, 0x7f]) {
+    one.logout(reason, 1)
+    t.equal(one.receiveOne(Reject).reason, RejectReason.InvalidPduField)
+  }
+  t.same([one.sink.closed, two.sink.closed], [null, null])
+})
+
+t.test('a discovery session can only be closed whole (RFC 7143 section 4.3)', async (t) => {
+  const { node } = start()
+  const initiator = new ScriptedInitiator(node)
+  initiator.login({ discovery: true })
+  for (const reason of [LogoutReason.CloseConnection, LogoutReason.RemoveConnectionForRecovery]) {
+    initiator.logout(reason)
+    t.equal(initiator.receiveOne(Reject).reason, RejectReason.ProtocolError)
+  }
+  initiator.logout(LogoutReason.CloseSession)
+  t.equal(initiator.receiveOne(LogoutResponse).response, LogoutResponseCode.Success)
+  t.match(initiator.sink.closed, { reason: 'logout' })
 })
 
 t.test('the response waits for writes under way, and nothing is taken in meanwhile', async (t) => {

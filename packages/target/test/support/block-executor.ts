@@ -25,6 +25,8 @@ export class BlockExecutor implements TaskExecutor {
   readonly abortedTasks: ScsiTask[] = []
   readonly endedTasks: ScsiTask[] = []
   readonly resets: string[] = []
+  /** Nexuses whose tasks another has cleared. */
+  readonly cleared: Nexus[] = []
 
   constructor(volume: Volume) {
     this.volume = volume
@@ -78,6 +80,11 @@ export class BlockExecutor implements TaskExecutor {
     this.endedTasks.push(task)
   }
 
+  /** LUN FFh is the one that is not there. */
+  hasUnit(_nexus: Nexus, lun: Buffer): boolean {
+    return lun[1] !== 0xff
+  }
+
   isForUnit(task: ScsiTask, _nexus: Nexus, lun: Buffer): boolean {
     return task.lunBuffer.equals(lun)
   }
@@ -85,6 +92,10 @@ export class BlockExecutor implements TaskExecutor {
   resetLogicalUnit(_nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     this.resets.push(lun.toString('hex'))
     return 'complete'
+  }
+
+  taskSetCleared(nexus: Nexus, _lun: Buffer, cleared: Iterable<Nexus>): void {
+    for (const other of cleared) if (other !== nexus) this.cleared.push(other)
   }
 
   resetTarget(): TaskManagementOutcome {

@@ -134,6 +134,7 @@ export class ScriptedInitiator {
     const bytes = Buffer.alloc(pduLength(0, data.length, header, withData))
     const pdu = view.init(bytes, 0)
     pdu.dataSegmentLength = data.length
+    bytes.writeUInt32BE(this.#numbers.expStatSN, 28)
     fill(pdu)
     data.copy(bytes, dataPosition(0, 0, header))
     sealPdu(bytes, 0, data.length, header, withData)
@@ -357,6 +358,11 @@ class SequenceNumbers {
   #statSN: number | undefined
   #expCmdSN: number | undefined
   #maxCmdSN: number | undefined
+
+  /** What has been received is acknowledged. */
+  get expStatSN(): number {
+    return this.#statSN ?? 0
+  }
 
   check(header: Buffer): void {
     const opcode = (header[0] as number) & 0x3f

@@ -56,13 +56,13 @@ export class IscsiServer {
     })
   }
 
-  /** Stops accepting, ends every session, and waits until the last connection is gone. */
+  /** Stops accepting, ends every session as TargetNode.close does, and waits until the last connection is gone. */
   async close(): Promise<void> {
-    clearInterval(this.#tick)
     const stopped = this.#servers.map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     )
-    await this.#node.close()
+    await this.#node.close(performance.now())
+    clearInterval(this.#tick)
     for (const { connection } of this.#connections) connection.end('shutdown', 'the server stops')
     await Promise.all(stopped)
     while (this.#connections.size > 0) await new Promise((resolve) => setTimeout(resolve, 10))

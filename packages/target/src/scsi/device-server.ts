@@ -75,7 +75,7 @@ export class DeviceServer implements TaskExecutor {
   /** The volume of `unit` has grown: takes its new size over, and tells every nexus. */
   capacityChanged(unit: LogicalUnit): void {
     unit.refreshCapacity()
-    for (const nexus of this.#nexuses) nexus.raise(unit, capacityChangedUnitAttention)
+    for (const nexus of this.#nexuses) nexus.announce(unit, capacityChangedUnitAttention)
   }
 
   /** Without a `transport` nothing of the nexus can be aborted by another. */

@@ -1,6 +1,12 @@
 /** One I_T nexus as the device server keeps it: which units it sees, and what it has to be told. */
 import type { CopyStatus, Sense } from '@platter/protocol/scsi'
-import { decodeLun, lunsChangedUnitAttention, powerOnUnitAttention } from '@platter/protocol/scsi'
+import {
+  decodeLun,
+  encodeFixedSense,
+  encodeLun,
+  lunsChangedUnitAttention,
+  powerOnUnitAttention,
+} from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
 
@@ -34,7 +40,7 @@ export class ScsiNexus implements Nexus {
     this.units = units
     this.peers = peers
     this.#transport = transport
-    this.unitsChanged()
+    this.#noteUnits()
   }
 
   /** The unit that `task`, one of this nexus, is for; undefined where there is none. */
@@ -73,6 +79,18 @@ export class ScsiNexus implements Nexus {
     return this.#attentions.size !== 0 && this.#attentions.has(unit)
   }
 
+  /** Establishes a unit attention condition, and tells of it without being asked. */
+  announce(unit: LogicalUnit, attention: Sense): void {
+    this.raise(unit, attention)
+    for (const [lun, seen] of this.units) if (seen === unit) this.#report(lun, attention)
+  }
+
+  #report(lun: number, attention: Sense): void {
+    const bytes = Buffer.alloc(8)
+    encodeLun(bytes, 0, lun)
+    this.#transport?.reportEvent(bytes, encodeFixedSense(attention))
+  }
+
   /** Establishes a unit attention condition, unless the same is pending or the unit is not seen here. */
   raise(unit: LogicalUnit, attention: Sense): void {
     if (!this.#known.has(unit)) return
@@ -98,8 +116,15 @@ export class ScsiNexus implements Nexus {
     }
   }
 
-  /** `units` holds others than before: new ones report power on, the rest that the list has changed. */
+  /** Units came or went: all conditions are established, and the initiator is told of one. */
   unitsChanged(): void {
+    this.#noteUnits()
+    // REPORT LUNS is for any LUN: the change of the list belongs to none.
+    this.#report(0, lunsChangedUnitAttention)
+  }
+
+  /** New units report power on, the rest that the list has changed. */
+  #noteUnits(): void {
     const visible = new Set(this.units.values())
     for (const unit of this.#known) {
       if (visible.has(unit)) continue

@@ -48,6 +48,11 @@ export interface NexusTransport {
    * under way.
    */
   abortTasks(chosen: (task: ScsiTask) => boolean, done: () => void): void
+  /**
+   * Tells the initiator of an event of the unit at `lun` (eight bytes) that it did not cause, before it
+   * sends the command that the unit attention would meet. The bytes of both are copied.
+   */
+  reportEvent(lun: Buffer, sense: Buffer): void
 }
 
 /** Continues a command after something it waited for: a plain function, so that none is made per command. */

@@ -4,6 +4,7 @@
  * the phase: login-phase.ts first, then full-feature-phase.ts.
  */
 import {
+  AsyncEvent,
   Framer,
   type FramerHandler,
   formatTargetAddress,
@@ -27,6 +28,8 @@ export interface TargetConnectionOptions {
   readonly node: TargetNode
   readonly addresses: ConnectionAddresses
   readonly nowMs: number
+  /** StatSN of the first response; 1 unless told otherwise. */
+  readonly firstStatSN?: number
 }
 
 export class TargetConnection implements FramerHandler {
@@ -45,6 +48,8 @@ export class TargetConnection implements FramerHandler {
   #pingTag: number | null = null
   #pingedMs = 0
   #nowMs: number
+  /** What is to be said when the connection must be dropped, if the initiator was asked to log out. */
+  #logout: { readonly dueMs: number; readonly detail: string } | null = null
 
   constructor(options: TargetConnectionOptions) {
     this.#sink = options.sink
@@ -53,7 +58,7 @@ export class TargetConnection implements FramerHandler {
     this.#startedMs = options.nowMs
     this.#heardMs = options.nowMs
     this.#nowMs = options.nowMs
-    this.#responder = new Responder(options.sink, 1)
+    this.#responder = new Responder(options.sink, options.firstStatSN ?? 1)
     this.#phase = new LoginPhase({
       node: options.node,
       responder: this.#responder,
@@ -137,17 +142,38 @@ export class TargetConnection implements FramerHandler {
       this.#heardMs = nowMs
     }
     if (deaf) this.#pingedMs = nowMs
-    this.#fullFeature?.onTimer(nowMs)
+    this.#fullFeature?.session.onTimer(this.#fullFeature, nowMs)
     const { limits } = this.#node.options
     if (this.#fullFeature === null) {
       const overdue = nowMs - this.#startedMs > limits.loginTimeoutMs
       if (overdue) this.#fail('timeout', `no login within ${limits.loginTimeoutMs} ms`)
+    } else if (this.#logout !== null && nowMs >= this.#logout.dueMs) {
+      this.#drop(this.#logout.detail)
     } else if (this.#pingTag !== null) {
       const overdue = nowMs - this.#pingedMs > limits.pingTimeoutMs
       if (overdue) this.end('timeout', `no answer to a ping within ${limits.pingTimeoutMs} ms`)
     } else if (this.#isOpen() && nowMs - this.#heardMs > limits.pingAfterMs) {
       this.#ping()
     }
+  }
+
+  /** Asks the initiator to log out, unless it was asked or does so already. */
+  #requestLogout(nowMs: number, seconds: number, detail: string): void {
+    if (this.#state !== 'LOGGED_IN') return
+    this.#move('logoutRequested')
+    this.#logout = { dueMs: nowMs + 1000 * seconds, detail }
+    this.#responder.asyncMessage(AsyncEvent.LogoutRequest, [0, 0, seconds])
+  }
+
+  /** It did not log out in time. */
+  #drop(detail: string): void {
+    const phase = this.#fullFeature
+    if (phase !== null && this.#isOpen()) {
+      const { defaultTime2Wait, defaultTime2Retain } = phase.session.parameters
+      const parameters = [phase.cid, defaultTime2Wait, defaultTime2Retain] as const
+      this.#responder.asyncMessage(AsyncEvent.ConnectionDropped, parameters)
+    }
+    this.end('shutdown', detail)
   }
 
   #ping(): void {
@@ -216,6 +242,8 @@ export class TargetConnection implements FramerHandler {
       solicit: () => {
         if (this.#pingTag === null && this.#isOpen()) this.#ping()
       },
+      requestLogout: (nowMs, seconds, detail) => this.#requestLogout(nowMs, seconds, detail),
+      takesEvents: () => this.#isOpen(),
       logoutStarted: () => this.#move('logoutStarted'),
       loggedOut: () => this.end('logout', 'the initiator logged out'),
       end: (reason, detail) => this.end(reason, detail),

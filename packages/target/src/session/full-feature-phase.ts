@@ -37,9 +37,6 @@ const ASIDE_LIMIT = 8 * 1024 * 1024
 /** Where every PDU of an initiator has its ExpStatSN. */
 const EXP_STAT_SN_OFFSET = 28
 
-/** How long an aborted task waits for data that its R2Ts asked for, in ms. */
-const ABORTED_DATA_MS = 2000
-
 /** What the phase needs of the connection it belongs to. */
 export interface FullFeaturePort {
   readonly cid: number
@@ -54,6 +51,8 @@ export interface FullFeaturePort {
   pingAnswered(targetTransferTag: number): void
   /** Asks the initiator for a sign of life, and so for its ExpStatSN. */
   solicit(): void
+  requestLogout(nowMs: number, seconds: number, detail: string): void
+  takesEvents(): boolean
   logoutStarted(): void
   loggedOut(): void
   end(reason: CloseReason, detail: string): void
@@ -391,13 +390,12 @@ export class FullFeaturePhase
     this.#port.solicit()
   }
 
-  /** Called about once a second, with a clock that never goes back. */
-  onTimer(nowMs: number): void {
-    for (const task of this.session.tasks.values()) {
-      if (!task.dataAwaited || task.owner !== this) continue
-      if (task.dataAwaitedUntilMs === 0) task.dataAwaitedUntilMs = nowMs + ABORTED_DATA_MS
-      else if (nowMs >= task.dataAwaitedUntilMs) task.awaitNoData()
-    }
+  get takesEvents(): boolean {
+    return this.#port.takesEvents()
+  }
+
+  requestLogout(nowMs: number, seconds: number, detail: string): void {
+    this.#port.requestLogout(nowMs, seconds, detail)
   }
 
   /** The connection is over: nothing that waits acts any more. */

@@ -112,10 +112,10 @@ export class LoginPhase implements FramerHandler {
   #enter(request: LoginRequest, answer: LoginAnswer & { outcome: 'full-feature' }): void {
     const port = this.#port
     const session = port.node.enter(answer.identity, answer.parameters, request.cmdSN)
-    if (session === undefined) {
-      const status = LoginStatus.SessionDoesNotExist
-      this.#respond(request, { ...answer, transit: false, status, text: Buffer.alloc(0) }, 0)
-      port.failed('its session has ended')
+    if (typeof session === 'number') {
+      const refusal = { ...answer, transit: false, status: session, text: Buffer.alloc(0) }
+      this.#respond(request, refusal, 0)
+      port.failed('no session can be had for it any more')
       return
     }
     port.responder.window = session.window

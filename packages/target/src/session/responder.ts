@@ -3,6 +3,7 @@
  * responses that carry no medium data. One for each connection, from its login to its end.
  */
 import {
+  AsyncEvent,
   AsyncMessage,
   BHS_LENGTH,
   dataPosition,
@@ -29,8 +30,6 @@ interface Stamped {
   expCmdSN: number
   maxCmdSN: number
 }
-
-const NO_DATA = Buffer.alloc(0)
 
 export class Responder {
   readonly sink: ConnectionSink
@@ -195,14 +194,29 @@ export class Responder {
 
   /** Async Message: an event with its parameters (RFC 7143 section 11.9). */
   asyncMessage(event: number, parameters: readonly [number, number, number]): void {
-    const base = this.reserve(NO_DATA.length)
+    const base = this.reserve(0)
     const pdu = new AsyncMessage().init(this.sink.slab, base)
-    pdu.initiatorTaskTag = RESERVED_TAG
     pdu.asyncEvent = event
     pdu.parameter1 = parameters[0]
     pdu.parameter2 = parameters[1]
     pdu.parameter3 = parameters[2]
     this.stamp(pdu, true)
     this.send(base, 0)
+  }
+
+  /** Async Message: a SCSI event of the unit at `lun`, told by its sense data (RFC 7143 section 11.9.1). */
+  scsiEvent(lun: Buffer, sense: Buffer): void {
+    const length = sense.length + 2
+    const base = this.reserve(length)
+    const { slab } = this.sink
+    const pdu = new AsyncMessage().init(slab, base)
+    pdu.copyLun(lun, 0)
+    pdu.asyncEvent = AsyncEvent.ScsiEvent
+    pdu.dataSegmentLength = length
+    this.stamp(pdu, true)
+    const at = dataPosition(base, 0, this.headerDigest)
+    slab.writeUInt16BE(sense.length, at)
+    sense.copy(slab, at + 2)
+    this.send(base, length)
   }
 }

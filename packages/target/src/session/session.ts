@@ -3,6 +3,7 @@
  * all its connections share. What a connection does with its PDUs is in full-feature-phase.ts.
  */
 import {
+  AsyncEvent,
   type ScsiCommand,
   type SessionParameters,
   serialAdd,
@@ -12,6 +13,7 @@ import type { Nexus, TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
 import type { CommandWindow } from './command-window.ts'
 import type { CloseReason } from './connection-sink.ts'
+import type { Responder } from './responder.ts'
 import { Task, type TaskOwner, TaskStage } from './task.ts'
 
 /** Who a session belongs to. `isid` is twelve hexadecimal digits. */
@@ -41,12 +43,20 @@ export interface SessionConnection extends TaskOwner {
    * over; at once if it has.
    */
   whenAcknowledged(done: () => void): void
+  readonly responder: Responder
+  /** Whether Async Messages may be sent on it: it is neither ending nor logging out. */
+  readonly takesEvents: boolean
+  /** Asks the initiator to log out, and ends the connection if it has not after `seconds`. */
+  requestLogout(nowMs: number, seconds: number, detail: string): void
   /** Ends the connection from the session's side; `closed` follows. */
   end(reason: CloseReason, detail: string): void
 }
 
 /** Immediate commands that may be in progress beside the window's (RFC 7143 section 4.2.2.1). */
 const IMMEDIATE_TASKS = 8
+
+/** How long an aborted task waits for data that its R2Ts asked for, in ms. */
+const ABORTED_DATA_MS = 2000
 
 export class Session {
   readonly identity: SessionIdentity
@@ -80,6 +90,7 @@ export class Session {
     const { initiatorName, isid } = options.identity
     this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`, {
       abortTasks: (chosen, done) => abortAll(tasksOf([this], chosen), done),
+      reportEvent: (lun, sense) => this.#reportEvent(lun, sense),
     })
   }
 
@@ -172,6 +183,40 @@ export class Session {
     if (due.length === 0) return
     this.#awaiting = this.#awaiting.filter(({ cmdSN }) => serialLess(expCmdSN, cmdSN))
     for (const { proceed } of due) proceed()
+  }
+
+  /** Asks the initiator to log out of every connection (RFC 7143 section 11.9.1). */
+  requestLogout(nowMs: number, seconds: number, detail: string): void {
+    for (const connection of [...this.connections.values()]) {
+      connection.requestLogout(nowMs, seconds, detail)
+    }
+  }
+
+  /** Tells the initiator that all connections are about to be dropped. */
+  announceEnd(): void {
+    const { defaultTime2Wait, defaultTime2Retain } = this.parameters
+    const parameters = [0, defaultTime2Wait, defaultTime2Retain] as const
+    this.#eventResponder()?.asyncMessage(AsyncEvent.SessionDropped, parameters)
+  }
+
+  #reportEvent(lun: Buffer, sense: Buffer): void {
+    if (this.identity.type === 'Normal') this.#eventResponder()?.scsiEvent(lun, sense)
+  }
+
+  #eventResponder(): Responder | undefined {
+    for (const { takesEvents, responder } of this.connections.values()) {
+      if (takesEvents) return responder
+    }
+    return undefined
+  }
+
+  /** Called about once a second for each connection, with a clock that never goes back. */
+  onTimer(connection: SessionConnection, nowMs: number): void {
+    for (const task of this.tasks.values()) {
+      if (!task.dataAwaited || task.owner !== connection) continue
+      if (task.dataAwaitedUntilMs === 0) task.dataAwaitedUntilMs = nowMs + ABORTED_DATA_MS
+      else if (nowMs >= task.dataAwaitedUntilMs) task.awaitNoData()
+    }
   }
 
   execute(task: Task): void {

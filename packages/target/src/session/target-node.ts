@@ -26,6 +26,8 @@ export interface SessionLimits {
   /** Silence after which a connection is pinged, and how long the answer may take. */
   readonly pingAfterMs: number
   readonly pingTimeoutMs: number
+  /** What an initiator that is asked to log out has for it. */
+  readonly logoutSeconds: number
 }
 
 export const defaultLimits: SessionLimits = {
@@ -35,6 +37,7 @@ export const defaultLimits: SessionLimits = {
   loginRequestsMax: 32,
   pingAfterMs: 30_000,
   pingTimeoutMs: 30_000,
+  logoutSeconds: 2,
 }
 
 export interface TargetNodeOptions {
@@ -73,6 +76,7 @@ export class TargetNode {
   #joined: Session | null = null
   #lastTsih = 0
   #onAllEnded: (() => void) | undefined
+  #closing = false
 
   constructor(options: TargetNodeOptions) {
     this.options = options
@@ -91,6 +95,7 @@ export class TargetNode {
 
   /** Whether a login may go on: the login status to refuse it with, or undefined. */
   admit(identity: LoginIdentity): LoginStatus | undefined {
+    if (this.#closing) return LoginStatus.ServiceUnavailable
     if (identity.tsih === 0) {
       const full = this.#sessions.size >= this.options.limits.sessionsMax
       return full && sameSession(this.#sessions.values(), identity) === undefined
@@ -143,13 +148,19 @@ export class TargetNode {
     })
   }
 
-  /** The session of a login that reaches full feature phase now; undefined if it has ended meanwhile. */
+  /**
+   * The session of a login that reaches full feature phase now, or the status to refuse it with after
+   * all: much may have happened while way was made for it.
+   */
   enter(
     identity: LoginIdentity,
     parameters: SessionParameters,
     cmdSN: number,
-  ): Session | undefined {
-    if (identity.tsih !== 0) return this.#sessions.get(identity.tsih)
+  ): Session | LoginStatus {
+    const refusal = this.admit(identity)
+    if (refusal !== undefined) return refusal
+    const joined = this.#sessions.get(identity.tsih)
+    if (joined !== undefined) return joined
     const session = new Session({
       identity: {
         type: identity.sessionType,
@@ -180,12 +191,17 @@ export class TargetNode {
     }
   }
 
-  /** Ends every session; resolves when no storage operation of theirs is under way. */
-  async close(): Promise<void> {
+  /**
+   * Asks every initiator to log out, and admits no more; `onTimer` of connections that are still there
+   * after `logoutSeconds` ends them. Resolves when no storage operation of any session is under way.
+   */
+  async close(nowMs: number): Promise<void> {
+    this.#closing = true
+    const { logoutSeconds } = this.options.limits
     for (const session of [...this.#sessions.values()]) {
-      this.#end(session, 'shutdown', 'the server stops')
+      session.requestLogout(nowMs, logoutSeconds, 'the server stops')
     }
-    if (this.#ending.size === 0) return
+    if (this.#sessions.size === 0 && this.#ending.size === 0) return
     await new Promise<void>((resolve) => {
       this.#onAllEnded = resolve
     })
@@ -201,18 +217,14 @@ export class TargetNode {
     return { targetName, addresses: addresses.portals().map(format) }
   }
 
-  #end(
-    session: Session,
-    reason: 'reinstated' | 'session-ended' | 'shutdown',
-    detail: string,
-  ): void {
+  #end(session: Session, reason: 'reinstated' | 'session-ended', detail: string): void {
     const waiting: (() => void)[] = []
     this.#sessions.delete(session.identity.tsih)
     this.#ending.set(session, waiting)
     session.close(reason, detail, () => {
       this.#ending.delete(session)
       for (const goOn of waiting) goOn()
-      if (this.#ending.size === 0) this.#onAllEnded?.()
+      if (this.#ending.size === 0 && this.#sessions.size === 0) this.#onAllEnded?.()
     })
   }
 

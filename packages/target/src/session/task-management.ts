@@ -111,6 +111,7 @@ function resetTarget(context: ControlContext, pdu: TaskManagementRequest): void 
 /** A cold reset is a power-on to every initiator: all their connections end (RFC 7143 section 11.5.1). */
 function endAll(sessions: Iterable<Session>): void {
   for (const session of [...sessions]) {
+    session.announceEnd()
     for (const connection of [...session.connections.values()]) {
       connection.end('session-ended', 'the target was reset')
     }

@@ -186,6 +186,25 @@ t.test('a task is for a unit whatever LUN its initiator port sees it at', async 
   t.notOk(isForUnit(5, 5), 'nothing is there')
 })
 
+t.test('events that an initiator did not cause are told to it at once', async (t) => {
+  const { server } = await start()
+  const told: string[] = []
+  const transport = {
+    abortTasks: () => {},
+    reportEvent: (lun: Buffer, sense: Buffer) => {
+      told.push(`${lun[1]} ${sense.toString('hex', 12, 14)}`)
+    },
+  }
+  server.openNexus('iqn.2024-01.org.example:b,i,0x2', transport)
+  t.same(told, [], 'power on is for it to find out')
+  server.removeUnit(0)
+  t.same(told, ['0 3f0e'], 'the list of LUNs has changed')
+  const unit = makeUnit(3)
+  server.addUnit(3, unit)
+  server.capacityChanged(unit)
+  t.same(told.slice(1), ['0 3f0e', '3 2a09'])
+})
+
 t.test('cleared tasks are told to those that lost them, and not to who cleared them', async (t) => {
   const { server, nexus, exec } = await start()
   const [other, third] = ['b,i,0x2', 'c,i,0x3'].map((port) => {
@@ -198,7 +217,7 @@ t.test('cleared tasks are told to those that lost them, and not to who cleared t
   t.equal(verdict(await exec(TEST_UNIT_READY, 7)), 'GOOD')
   t.equal(verdict(await run(server, { nexus: third, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
   t.equal(verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY })), 'GOOD')
-  t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), '06/2f/00')
+  t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), '06/2F/00')
   t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
   lun[1] = 3
   t.notOk(server.hasUnit(nexus, lun))

@@ -189,6 +189,7 @@ t.test(
     let finish = () => {}
     const aborted: string[] = []
     const b = new Host(a.server, 'b', {
+      reportEvent: () => {},
       abortTasks: (chosen, done) => {
         const nexus = b.nexus
         const tasks = [

@@ -148,7 +148,7 @@ t.test(
     t.equal(executor.abortedTasks.length, 4, 'what waited for its turn never was with the executor')
     t.same(executor.closedNexuses, [])
     let closed = false
-    const closing = node.close().then(() => {
+    const closing = node.close(0).then(() => {
       closed = true
     })
     t.equal(volume.held.length, 3)
@@ -160,14 +160,3 @@ t.test(
     t.same(initiator.receive(), [])
   },
 )
-
-t.test('closing the node ends every session', async (t) => {
-  const { login, node } = start()
-  const all = [login(), login({ isid: '400000020000' }), login({ discovery: true })]
-  await node.close()
-  for (const { sink, connection } of all) {
-    t.match(sink.closed, { reason: 'shutdown' })
-    t.equal(connection.state, 'FREE')
-  }
-  t.equal([...node.sessions()].length, 0)
-})

@@ -1,4 +1,6 @@
 import {
+  AsyncEvent,
+  AsyncMessage,
   DataIn,
   NopIn,
   ReadyToTransfer,
@@ -192,7 +194,16 @@ t.test(
 t.test('a cold reset ends every session too (UNH 11.5)', async (t) => {
   const { initiator, other, node, executor } = start()
   initiator.manage({ function: Fn.TargetColdReset })
-  answers(t, initiator, Code.FunctionComplete)
+  const [response, dropped, ...more] = initiator.receive()
+  t.equal(new TaskManagementResponse().at(response!.header, 0).response, Code.FunctionComplete)
+  t.equal(new AsyncMessage().at(dropped!.header, 0).asyncEvent, AsyncEvent.SessionDropped)
+  t.same(more, [])
+  t.match(other.receiveOne(AsyncMessage), {
+    asyncEvent: AsyncEvent.SessionDropped,
+    parameter1: 0,
+    parameter2: 2,
+    parameter3: 20,
+  })
   t.same(executor.resets, ['target'])
   for (const { sink } of [initiator, other]) t.match(sink.closed, { reason: 'session-ended' })
   t.equal([...node.sessions()].length, 0)

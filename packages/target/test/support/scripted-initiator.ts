@@ -83,7 +83,12 @@ export class ScriptedInitiator {
   #nextTag = 1
   readonly #numbers = new SequenceNumbers()
 
-  constructor(node: TargetNode, nowMs = 0, portals = [{ host: '192.0.2.1', port: 3260 }]) {
+  constructor(
+    node: TargetNode,
+    nowMs = 0,
+    portals = [{ host: '192.0.2.1', port: 3260 }],
+    firstStatSN = 1,
+  ) {
     this.connection = new TargetConnection({
       sink: this.sink,
       node,
@@ -94,6 +99,7 @@ export class ScriptedInitiator {
         portals: () => portals,
       },
       nowMs,
+      firstStatSN,
     })
   }
 

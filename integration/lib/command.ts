@@ -99,7 +99,7 @@ export class BackgroundProcess {
   }
 
   /** Waits until `ready` says so; an error when the process ends first or takes too long. */
-  async untilReady(ready: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  async untilReady(ready: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     const deadline = Date.now() + timeoutMs
     while (!(await ready())) {
       if (!this.running) throw new Error(`${this.name} has ended:\n${this.log}`)

@@ -1,56 +1,106 @@
-/** libiscsi's conformance suite against platterd, held to what conformance-expectations.ts says of each test. */
+/**
+ * libiscsi's conformance suite against platterd: all of it, destructive tests and sanitize included, on two
+ * paths and at every block size, held to what conformance-expectations.ts says of each test.
+ */
 import t from 'tap'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run, runOk } from '../lib/command.ts'
+import { freePort } from '../lib/port.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
-import { expectations, wantedSuites } from './conformance-expectations.ts'
+import {
+  type BlockSize,
+  blockSizes,
+  expectations,
+  onePathSuites,
+} from './conformance-expectations.ts'
 
 t.teardown(cleanUp)
-const needs = requires('clients')
+t.jobs = 4
+const needs = { ...requires('clients'), timeout: 600_000 }
+
+type Outcomes = Record<string, Record<string, string>>
 
 /**
- * Of each test in what iscsi-test-cu printed: pass, `skip: reason`, or `fail: what it says`. What comes
- * after a verdict is about the suite's own setting up, not about the test.
+ * Of each test of each suite in what iscsi-test-cu printed: pass, `skip: reason`, or `fail: ` and where in its
+ * source. What comes after a verdict is about the suite's own setting up, not about the test.
  */
-function outcomes(printed: string): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const part of printed.split(/^ +Test: /m).slice(1)) {
-    const [, name = '', said = '', verdict = '', rest = ''] =
-      /^(\S+) \.\.\.([\s\S]*?)(passed|(?<!\[)FAILED)([\s\S]*)/.exec(part) ?? []
-    const skipped = /\[SKIPPED\] (.*)/.exec(said)
-    if (verdict !== 'passed') found[name] = `fail: ${said}${rest.split('\n\n')[0]}`
-    else found[name] = skipped === null ? 'pass' : `skip: ${skipped[1]}`
+function outcomes(printed: string): Outcomes {
+  const found: Outcomes = {}
+  for (const suite of printed.split(/^Suite: /m).slice(1)) {
+    const [heading = '', ...tests] = suite.split(/^ +Test: /m)
+    const inSuite: Record<string, string> = {}
+    for (const test of tests) {
+      const [, name = '', said = '', verdict = '', rest = ''] =
+        /^(\S+) \.\.\.([\s\S]*?)(passed|(?<!\[)FAILED)([\s\S]*)/.exec(test) ?? []
+      const skipped = /\[SKIPPED\] (.*)/.exec(said)
+      const places = [...rest.matchAll(/^ +\d+\. (\S+:\d+)/gm)].map(([, place]) => place)
+      if (verdict !== 'passed') inSuite[name] = `fail: ${[...new Set(places)].join(', ')}`
+      else inSuite[name] = skipped === null ? 'pass' : `skip: ${skipped[1]}`
+    }
+    found[heading.trim()] = inSuite
   }
   return found
 }
 
-t.test('every suite of the wanted families is accounted for', needs, async (t) => {
-  const listed = await runOk('iscsi-test-cu', ['-l'])
-  const suites = [...listed.matchAll(/^ALL\.(\w+)$/gm)].map(([, suite]) => suite ?? '')
-  const wanted = suites.filter((suite) => wantedSuites.test(suite))
-  t.strictSame(Object.keys(expectations).sort(), wanted.sort())
-})
+function expectedAt(blockSize: BlockSize): Outcomes {
+  const expected: Outcomes = {}
+  for (const [suite, tests] of Object.entries(expectations)) {
+    const inSuite: Record<string, string> = {}
+    for (const [test, outcome] of Object.entries(tests)) {
+      inSuite[test] = typeof outcome === 'string' ? outcome : outcome[blockSize]
+    }
+    expected[suite] = inSuite
+  }
+  return expected
+}
 
-t.test('each test passes, or skips itself for the reason we expect', needs, async (t) => {
-  const target = await TargetProcess.start()
+/** A server of its own, whose second path is a portal at another address. */
+async function runSuites(blockSize: BlockSize) {
+  const secondPortal = `127.0.0.2:${await freePort()}`
+  const target = await TargetProcess.start(undefined, ['--portal', secondPortal])
   const { lun } = await target.createPartition({
     directory: temporaryDirectory(),
     disks: 2,
-    diskSize: '256M',
+    diskSize: '400M',
     chunk: '64K',
     array: 'array',
     partition: 'partition',
-    // Sanitize.Reset looks after four seconds whether its SANITIZE, at 64 MiB/s, goes on.
-    size: '480M',
-    blockSize: '512',
+    size: '768M',
+    blockSize,
   })
-  const url = await target.url(lun ?? -1)
-  for (const [suite, expected] of Object.entries(expectations)) {
-    const parameters = ['-d', '--allow-sanitize', '-t', `ALL.${suite}`, url]
-    const { stdout, stderr } = await run('iscsi-test-cu', parameters, { timeoutMs: 400_000 })
-    const found = outcomes(stdout)
-    t.strictSame(found, expected, suite, { said: stdout + stderr })
+  const name = `${await target.targetName()}/${lun}`
+  const urls = [target.portal, secondPortal].map((portal) => `iscsi://${portal}/${name}`)
+  let printed = ''
+  // Each suite with sessions of its own: unit attentions that one leaves behind are not for the next.
+  for (const suite of Object.keys(expectations)) {
+    const flags = ['--dataloss', '--allow-sanitize', '-t', `ALL.${suite}`]
+    const paths = onePathSuites.includes(suite) ? urls.slice(0, 1) : urls
+    const said = await run('iscsi-test-cu', [...flags, ...paths], { timeoutMs: 250_000 })
+    printed += said.stdout
   }
-  t.equal(target.running, true)
+  const { running } = target
+  await target.stop()
+  return { printed, running }
+}
+
+t.test('every test of every suite is accounted for', needs, async (t) => {
+  const listed = await runOk('iscsi-test-cu', ['-l'])
+  const tests = [...listed.matchAll(/^ALL\.(\w+\.\S+)$/gm)].map(([, test]) => test)
+  const known = Object.entries(expectations).flatMap(([suite, expected]) =>
+    Object.keys(expected).map((test) => `${suite}.${test}`),
+  )
+  t.ok(tests.length > 200, `${tests.length} tests`)
+  t.strictSame(known.sort(), tests.sort())
 })
+
+for (const blockSize of blockSizes) {
+  t.test(`each test ends as expected with block size ${blockSize}`, needs, async (t) => {
+    const { printed, running } = await runSuites(blockSize)
+    const found = outcomes(printed)
+    const expected = expectedAt(blockSize)
+    t.strictSame(Object.keys(found).sort(), Object.keys(expected).sort())
+    for (const [suite, tests] of Object.entries(expected)) t.strictSame(found[suite], tests, suite)
+    t.equal(running, true)
+  })
+}

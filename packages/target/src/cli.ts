@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { arrayCommand } from './cli/array-commands.ts'
 import { diskCommand } from './cli/disk-commands.ts'
+import { hostCommand } from './cli/host-commands.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { partitionCommand } from './cli/partition-commands.ts'
 import { redirectCommand } from './cli/redirect-commands.ts'
@@ -59,6 +60,7 @@ function createProgram(io: CliIo): Command {
     diskCommand(io),
     arrayCommand(io),
     partitionCommand(io),
+    hostCommand(io),
     redirectCommand(io),
     secretCommand(io),
     sessionCommand(io),

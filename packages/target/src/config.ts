@@ -14,6 +14,8 @@ export interface ServeConfig {
   /** Silence after which a host is pinged, and how long its answer may take. Undefined: 30 s each. */
   readonly pingAfterMs: number | undefined
   readonly pingTimeoutMs: number | undefined
+  /** Connections that one session may have, where nothing has been set for its host. */
+  readonly maxConnections: number
   readonly logLevel: LogLevel
   readonly jsonLog: boolean
 }
@@ -26,6 +28,7 @@ export interface ServeFlags {
   readonly targetName?: string
   readonly pingAfter?: string
   readonly pingTimeout?: string
+  readonly maxConnections?: number
   readonly logLevel?: string
   readonly jsonLog?: boolean
   readonly allowUnauthenticated?: boolean
@@ -38,6 +41,9 @@ export class ConfigError extends Error {
 
 /** RFC 7143 section 14: 3260 is iSCSI's own port. */
 const defaultPort = 3260
+
+/** Enough for a few networks with a few connections each; a host has to ask for more than one. */
+const defaultMaxConnections = 8
 
 /** Where state lives unless `--state` says otherwise: $PLATTER_STATE, or the XDG place for it. */
 export function defaultStateDirectory(env: NodeJS.ProcessEnv): string {
@@ -75,6 +81,7 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     targetName: flags.targetName,
     pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
+    maxConnections: flags.maxConnections ?? defaultMaxConnections,
     logLevel,
     jsonLog: flags.jsonLog ?? false,
   }

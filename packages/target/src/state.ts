@@ -73,6 +73,16 @@ export const HostSecret = Type.Object(
 )
 export type HostSecret = Static<typeof HostSecret>
 
+/** What has been set for one host. */
+export const Host = Type.Object(
+  {
+    name: HostName,
+    maxConnections: Type.Integer({ minimum: 1, maximum: 65535 }),
+  },
+  closed,
+)
+export type Host = Static<typeof Host>
+
 const StateSchema = Type.Object(
   {
     version: Type.Literal(1),
@@ -80,6 +90,7 @@ const StateSchema = Type.Object(
     targetPortalGroupTag: Type.Integer({ minimum: 1, maximum: 65535 }),
     disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
     grants: Type.Array(Grant),
+    hosts: Type.Optional(Type.Array(Host)),
     redirects: Type.Optional(Type.Array(Redirect)),
     secrets: Type.Optional(Type.Array(HostSecret, { writeOnly: true })),
   },
@@ -182,6 +193,10 @@ function findConflicts(state: State): string[] {
       const first = hosts.indexOf(host)
       if (first < index) faults.push(`${list}[${index}].host: got that of ${list}[${first}]`)
     }
+  }
+  for (const [index, { name }] of (state.hosts ?? []).entries()) {
+    const first = state.hosts?.findIndex((host) => host.name === name) ?? index
+    if (first < index) faults.push(`hosts[${index}].name: got that of hosts[${first}]`)
   }
   return faults
 }

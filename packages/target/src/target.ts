@@ -2,13 +2,14 @@
  * The composition root: opens a state directory and builds the whole server from its parts. Nothing
  * imports it but the command line and index.ts.
  */
-import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
-import type { Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
+import { type NegotiationPolicy, parseName, standardPolicy } from '@platter/protocol/iscsi'
+import type { Host, Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
 import type { NewArray, NewSecret, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { ChangeQueue } from './change-queue.ts'
 import { formatPortal } from './config.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
+import { Hosts } from './hosts.ts'
 import { Inventory, type PartitionServer, type ServedPartition } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
@@ -20,6 +21,7 @@ import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import { Secrets } from './secrets.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
+import { R2T_LIMIT } from './session/task.ts'
 import { StateStore } from './state.ts'
 import { lockStateDirectory } from './state-lock.ts'
 import { version } from './version.ts'
@@ -35,6 +37,8 @@ export interface TargetOptions {
   /** Silence after which a host is pinged, and how long its answer may take; 30 s each by default. */
   readonly pingAfterMs?: number | undefined
   readonly pingTimeoutMs?: number | undefined
+  /** Connections that one session may have, where nothing has been set for its host; 1 by default. */
+  readonly maxConnections?: number
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -62,6 +66,7 @@ const connectionsMax = 1024
 const negotiation: NegotiationPolicy = {
   ...standardPolicy,
   initialR2T: false,
+  maxOutstandingR2T: R2T_LIMIT,
   maxBurstLength: 1024 * 1024,
   firstBurstLength: 256 * 1024,
   maxRecvDataSegmentLength: 256 * 1024,
@@ -115,6 +120,7 @@ class ComposedTarget implements Target {
   readonly #units: ShownUnits
   readonly #redirects: Redirects
   readonly #secrets: Secrets
+  readonly #hosts: Hosts
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
   readonly #startedMs = performance.now()
@@ -128,6 +134,7 @@ class ComposedTarget implements Target {
     this.#unlock = unlock
     this.#log = options.log ?? silentLog
     this.#secrets = new Secrets(state)
+    this.#hosts = new Hosts(state, options.maxConnections ?? standardPolicy.maxConnections)
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     const { targetName, targetPortalGroupTag } = state.current
     this.#node = new TargetNode({
@@ -142,6 +149,7 @@ class ComposedTarget implements Target {
       },
       executor: this.#devices,
       credentialsOf: (initiatorName) => this.#secrets.credentialsOf(initiatorName),
+      maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
@@ -223,10 +231,16 @@ class ComposedTarget implements Target {
     }))
   }
 
+  endSessions(host: string): number {
+    const name = host === '*' ? undefined : (parseName(host)?.name ?? host)
+    return this.#node.requestLogout(performance.now(), name, 'its sessions were ended')
+  }
+
   listDisks = () => this.#inventory.listDisks()
   listArrays = () => this.#inventory.listArrays()
   listPartitions = () => this.#inventory.listPartitions()
   listSecrets = () => this.#secrets.list()
+  listHosts = () => [...this.#hosts.list()]
   listRedirects = () => [...this.#redirects.list()]
 
   createDisk = (path: string, sizeBytes: number) =>
@@ -241,6 +255,8 @@ class ComposedTarget implements Target {
     this.#changes.run(() => this.#inventory.growPartition(key, sizeBytes))
   deletePartition = (key: PartitionKey) =>
     this.#changes.run(() => this.#inventory.deletePartition(key))
+  setHost = (host: Host) => this.#changes.run(() => this.#hosts.set(host))
+  deleteHost = (name: string) => this.#changes.run(() => this.#hosts.delete(name))
   createRedirect = (redirect: Redirect) => this.#changes.run(() => this.#redirects.create(redirect))
   setSecret = (secret: NewSecret) => this.#changes.run(() => this.#secrets.set(secret))
   deleteSecret = (host: string) => this.#changes.run(() => this.#secrets.delete(host))

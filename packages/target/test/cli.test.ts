@@ -172,6 +172,24 @@ t.test('tables are for people', async (t) => {
   t.match(await it.text('status'), /portals {5}127\.0\.0\.1:\d+\n/)
 })
 
+t.test('a host may have connections of its own number', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  const name = 'iqn.2024-01.org.example:host'
+  t.equal(await it.text('host', 'list'), 'nothing has been set for any host\n')
+  t.equal(
+    await it.text('host', 'set', name, '--max-connections', '2'),
+    `${name} may have 2 connections\n`,
+  )
+  const one = ['--max-connections', '1']
+  t.same(await it.json('host', 'set', name, ...one), { name, maxConnections: 1 })
+  t.match(await it.text('host', 'list'), /^HOST +MAX CONNECTIONS\niqn.* 1\n$/)
+  t.match(await it.fails('host', 'set', 'x', ...one), { code: 1, err: /name: got/ })
+  t.match(await it.fails('host', 'set', name, '--max-connections', '0'), { code: 2 })
+  t.equal(await it.json('host', 'delete', name), null)
+  t.match(await it.fails('host', 'delete', name), { code: 1, err: /nothing has been set/ })
+  t.equal(await it.text('session', 'end', name), '0 sessions were asked to log out\n')
+})
+
 t.test('hosts are sent elsewhere, and no longer', async (t) => {
   const it = await serve(t, await stateDirectory(t))
   t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')

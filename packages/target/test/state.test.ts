@@ -70,6 +70,14 @@ t.test('a fault names its path, what was got and what was wanted', async (t) => 
       },
       /redirects\[1\]\.host: got that of redirects\[0\]/,
     ],
+    [
+      { ...good, hosts: [{ name: 'iqn.2024-01.org.example:a', maxConnections: 0 }] },
+      /hosts\[0\]\.maxConnections: got 0/,
+    ],
+    [
+      { ...good, hosts: [1, 2].map((n) => ({ name: 'naa.52004567ba64678d', maxConnections: n })) },
+      /hosts\[1\]\.name: got that of hosts\[0\]/,
+    ],
     [null, /got null, wanted object/],
     [[], /wanted object/],
   ]

@@ -99,6 +99,15 @@ export const HostName = Type.String({
   description: 'the iSCSI name of a host, or * for all hosts',
 })
 
+/** What has been set for one host. */
+export const Host = Type.Object({
+  /** Its iSCSI name. */
+  name: Type.String(),
+  /** Connections that one session of it may have, if it asks for as many (RFC 7143 section 13.2). */
+  maxConnections: Type.Integer({ minimum: 1, maximum: 65535 }),
+})
+export type Host = Static<typeof Host>
+
 /** Where hosts are sent when they log in. */
 export const Redirect = Type.Object({
   /** `*` is every host that has no redirect of its own. */

@@ -2,6 +2,7 @@
 import type { Static } from 'typebox'
 import { arrays } from './arrays.ts'
 import { disks } from './disks.ts'
+import { hosts } from './hosts.ts'
 import { partitions } from './partitions.ts'
 import { redirects } from './redirects.ts'
 import { secrets } from './secrets.ts'
@@ -12,6 +13,7 @@ export const operations = {
   ...disks,
   ...arrays,
   ...partitions,
+  ...hosts,
   ...redirects,
   ...secrets,
   ...sessions,

@@ -1,6 +1,6 @@
 /** Operations on sessions. */
 import Type from 'typebox'
-import { Session } from './model.ts'
+import { HostName, Session } from './model.ts'
 import { operation } from './operation.ts'
 
 export const sessions = {
@@ -11,5 +11,13 @@ export const sessions = {
     input: Type.Object({}, { additionalProperties: false }),
     output: Type.Array(Session),
     run: (target) => target.listSessions(),
+  }),
+  'session end': operation({
+    method: 'DELETE',
+    path: '/api/v1/sessions/:host',
+    summary: 'Ask a host, or all, to log out, and drop the sessions that have not soon after',
+    input: Type.Object({ host: HostName }, { additionalProperties: false }),
+    output: Type.Object({ sessionCount: Type.Integer({ minimum: 0 }) }),
+    run: (target, { host }) => ({ sessionCount: target.endSessions(host) }),
   }),
 }

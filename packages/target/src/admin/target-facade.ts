@@ -3,7 +3,16 @@
  * of the server. Sizes are bytes, paths absolute; inputs are checked against admin's schemas before
  * they come here.
  */
-import type { ArrayInfo, Disk, Partition, Redirect, Session, ShownSecret, Status } from './model.ts'
+import type {
+  ArrayInfo,
+  Disk,
+  Host,
+  Partition,
+  Redirect,
+  Session,
+  ShownSecret,
+  Status,
+} from './model.ts'
 
 /** Why an operation was refused; every code has one HTTP status, in server.ts. */
 export type TargetErrorCode =
@@ -77,6 +86,14 @@ export interface TargetFacade {
   ): Promise<Partition>
   growPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
   deletePartition(partition: PartitionKey): Promise<void>
+
+  /** Asks the initiators of the host's sessions to log out, and soon drops those that do not; how many. */
+  endSessions(host: string): number
+
+  listHosts(): Host[]
+  /** For sessions from now on. */
+  setHost(host: Host): Promise<Host>
+  deleteHost(name: string): Promise<void>
 
   listRedirects(): Redirect[]
   /** For logins from now on; sessions that there are stay. */

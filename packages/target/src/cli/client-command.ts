@@ -92,6 +92,13 @@ export function sizeArgument(text: string): number {
   }
 }
 
+/** A number of connections, for commander. */
+export function countArgument(text: string): number {
+  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > 65535) throw new InvalidArgumentError(`got ${text}, wanted 1 to 65535`)
+  return count
+}
+
 /** An `ARRAY/PARTITION` argument, for commander. */
 export function partitionArgument(text: string): { array: string; name: string } {
   const [array, name, ...rest] = text.split('/')

@@ -4,6 +4,7 @@ import type { Partition, Status } from '../admin/model.ts'
 import { ConfigError, readServeConfig, type ServeConfig, type ServeFlags } from '../config.ts'
 import { createLog, logLevels } from '../log.ts'
 import { formatSize } from '../size.ts'
+import { countArgument } from './client-command.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
 
 type Flags = ServeFlags & { readonly json?: boolean }
@@ -22,6 +23,11 @@ export function serveCommand(io: CliIo): Command {
       collect,
     )
     .option('--target-name <iqn>', 'iSCSI name; kept in the state directory from then on')
+    .option(
+      '--max-connections <number>',
+      'connections of one session, unless set for its host (default: 8)',
+      countArgument,
+    )
     .option('--socket <path>', 'admin socket (default: admin.sock in the state directory)')
     .option('--ping-after <seconds>', 'ping a host that has been silent for so long (default: 30)')
     .option('--ping-timeout <seconds>', 'end a connection whose host does not answer (default: 30)')

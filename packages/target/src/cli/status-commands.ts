@@ -20,6 +20,15 @@ export function sessionCommand(io: CliIo): Command {
     .action(async (flags: ClientFlags) => {
       show(io, flags, await ask(io, flags, 'session list', {}), formatSessions)
     })
+  withClientFlags(session.command('end'))
+    .description('ask a host to log out, and drop its sessions if it has not soon after')
+    .argument('<host>', 'the iSCSI name of the host, or * for all hosts')
+    .action(async (host: string, flags: ClientFlags) => {
+      const ended = await ask(io, flags, 'session end', { host })
+      show(io, flags, ended, ({ sessionCount: count }) => {
+        return `${count === 1 ? '1 session was' : `${count} sessions were`} asked to log out\n`
+      })
+    })
   return session
 }
 

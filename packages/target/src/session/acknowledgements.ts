@@ -6,40 +6,48 @@ import { serialLess } from '@platter/protocol/iscsi'
 
 export class Acknowledgements {
   /** As the last PDU had it: every status with a StatSN before it has arrived. */
-  expStatSN: number
-  /** Whether anybody waits; a field, as it is asked with every PDU. */
-  awaited = false
+  #expStatSN: number
   #waiting: { readonly statSN: number; readonly done: () => void }[] = []
 
+  /** `firstStatSN` is that of the next status; those before it have arrived. */
   constructor(firstStatSN: number) {
-    this.expStatSN = firstStatSN
+    this.#expStatSN = firstStatSN
   }
 
-  /** Whether every status before `statSN` has arrived. */
-  covers(statSN: number): boolean {
-    return !serialLess(this.expStatSN, statSN)
+  /** To be called with each PDU's ExpStatSN. */
+  note(expStatSN: number): void {
+    this.#expStatSN = expStatSN
+    if (this.#waiting.length > 0) this.#tell()
   }
 
-  /** Calls `done` when every status before `statSN` has arrived, or never can. */
-  await(statSN: number, done: () => void): void {
+  /**
+   * Calls `done` when every status before `statSN` has arrived, or never can: at once if so already.
+   * True when that is waited for.
+   */
+  await(statSN: number, done: () => void): boolean {
+    if (this.#covers(statSN)) {
+      done()
+      return false
+    }
     this.#waiting.push({ statSN, done })
-    this.awaited = true
-  }
-
-  /** To be called when `expStatSN` has been set while somebody waits. */
-  tell(): void {
-    const due = this.#waiting.filter(({ statSN }) => this.covers(statSN))
-    if (due.length === 0) return
-    this.#waiting = this.#waiting.filter(({ statSN }) => !this.covers(statSN))
-    this.awaited = this.#waiting.length > 0
-    for (const { done } of due) done()
+    return true
   }
 
   /** The connection is over: nobody waits any longer. */
   end(): void {
     const due = this.#waiting
     this.#waiting = []
-    this.awaited = false
+    for (const { done } of due) done()
+  }
+
+  #covers(statSN: number): boolean {
+    return !serialLess(this.#expStatSN, statSN)
+  }
+
+  #tell(): void {
+    const due = this.#waiting.filter(({ statSN }) => this.#covers(statSN))
+    if (due.length === 0) return
+    this.#waiting = this.#waiting.filter(({ statSN }) => !this.#covers(statSN))
     for (const { done } of due) done()
   }
 }

@@ -134,9 +134,7 @@ export class FullFeaturePhase
   onHeader(buffer: Buffer, base: number): void {
     this.#use = Use.Discard
     this.#task = null
-    const acknowledgements = this.#acknowledgements
-    acknowledgements.expStatSN = buffer.readUInt32BE(base + EXP_STAT_SN_OFFSET)
-    if (acknowledgements.awaited) acknowledgements.tell()
+    this.#acknowledgements.note(buffer.readUInt32BE(base + EXP_STAT_SN_OFFSET))
     if (this.dataDigest) buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
     const opcode = (buffer[base] as number) & 0x3f
     const hasData = buffer.readUIntBE(base + 5, 3) > 0
@@ -381,13 +379,8 @@ export class FullFeaturePhase
   }
 
   whenAcknowledged(done: () => void): void {
-    const { statSN } = this.responder
-    if (!this.#open || this.#acknowledgements.covers(statSN)) {
-      done()
-      return
-    }
-    this.#acknowledgements.await(statSN, done)
-    this.#port.solicit()
+    if (!this.#open) done()
+    else if (this.#acknowledgements.await(this.responder.statSN, done)) this.#port.solicit()
   }
 
   get takesEvents(): boolean {

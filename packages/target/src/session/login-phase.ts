@@ -68,6 +68,9 @@ export class LoginPhase implements FramerHandler {
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,
       admit: (identity) => port.node.admit(identity),
+      maxConnections: (initiatorName) =>
+        port.node.options.maxConnections?.(initiatorName) ??
+        port.node.options.negotiation.maxConnections,
       redirect: (initiatorName) => port.node.options.redirect?.(initiatorName),
     })
   }

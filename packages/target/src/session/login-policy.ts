@@ -18,6 +18,8 @@ export interface LoginPolicy extends AuthenticationPolicy {
    * it. Returns the status to refuse it with, or undefined.
    */
   admit(identity: LoginIdentity): LoginStatus | undefined
+  /** Connections that a session of this initiator may have. */
+  maxConnections(initiatorName: string): number
   /** Where to send an authenticated initiator that wants a new session, if anywhere. */
   redirect(initiatorName: string): LoginRedirect | undefined
 }

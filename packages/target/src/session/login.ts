@@ -200,10 +200,12 @@ export class TargetLogin {
     request: LoginRequest,
     pairs: readonly TextPair[],
   ): StageResult {
-    const { targetAlias, targetPortalGroupTag, negotiation: policy } = this.#policy
+    const { targetAlias, targetPortalGroupTag } = this.#policy
     const names = namesOf(pairs)
     const { sessionType } = names
     const leading = header.tsih === 0
+    const maxConnections = this.#policy.maxConnections(names.initiatorName)
+    const policy = { ...this.#policy.negotiation, maxConnections }
     const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
     const identified = { header, names, negotiation }
     const own: TextPair[] = []

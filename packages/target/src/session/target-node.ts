@@ -51,6 +51,8 @@ export interface TargetNodeOptions {
   readonly executor: TaskExecutor
   /** What a host must show to get in; by default nothing. */
   credentialsOf?(initiatorName: string): HostCredentials | undefined
+  /** Connections that one session of a host may have; by default what `negotiation` says. */
+  maxConnections?(initiatorName: string): number
   /** Where a host is sent instead of being let in; by default nowhere. */
   redirect?(initiatorName: string): LoginRedirect | undefined
 }
@@ -192,15 +194,27 @@ export class TargetNode {
   }
 
   /**
-   * Asks every initiator to log out, and admits no more; `onTimer` of connections that are still there
-   * after `logoutSeconds` ends them. Resolves when no storage operation of any session is under way.
+   * Asks the initiator of this name, in its normal form, or every one, to log out; `onTimer` of
+   * connections that are still there after `logoutSeconds` ends them. Returns the number of sessions.
+   */
+  requestLogout(nowMs: number, initiatorName: string | undefined, detail: string): number {
+    const { logoutSeconds } = this.options.limits
+    let count = 0
+    for (const session of [...this.#sessions.values()]) {
+      const { identity } = session
+      if (initiatorName !== undefined && identity.initiatorName !== initiatorName) continue
+      session.requestLogout(nowMs, logoutSeconds, detail)
+      count++
+    }
+    return count
+  }
+
+  /**
+   * Asks every initiator to log out, as `requestLogout` does, and admits no more. Resolves when no storage operation of any session is under way.
    */
   async close(nowMs: number): Promise<void> {
     this.#closing = true
-    const { logoutSeconds } = this.options.limits
-    for (const session of [...this.#sessions.values()]) {
-      session.requestLogout(nowMs, logoutSeconds, 'the server stops')
-    }
+    this.requestLogout(nowMs, undefined, 'the server stops')
     if (this.#sessions.size === 0 && this.#ending.size === 0) return
     await new Promise<void>((resolve) => {
       this.#onAllEnded = resolve

@@ -84,6 +84,13 @@ t.test('every operation answers what its schema says', async (t) => {
   await call(socketPath, 'session list', {})
   t.match(await call(socketPath, 'status', {}), { partitionCount: 1, diskCount: 2 })
   const host = 'iqn.2024-01.org.example:host'
+  t.same(await call(socketPath, 'host set', { name: host, maxConnections: 2 }), {
+    name: host,
+    maxConnections: 2,
+  })
+  t.equal((await call(socketPath, 'host list', {})).length, 1)
+  await call(socketPath, 'host delete', { name: host })
+  t.same(await call(socketPath, 'session end', { host }), { sessionCount: 0 })
   const redirect = { host, address: '192.0.2.7:3260', permanent: true }
   t.same(await call(socketPath, 'redirect create', redirect), redirect)
   t.same(await call(socketPath, 'redirect list', {}), [redirect])

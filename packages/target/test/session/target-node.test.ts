@@ -1,7 +1,12 @@
 import { DataIn, LoginStatus, ReadyToTransfer, ScsiResponse } from '@platter/protocol/iscsi'
 import t from 'tap'
 import { HeldVolume } from '../support/held-volume.ts'
-import { type LoginWish, makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+import {
+  INITIATOR_NAME,
+  type LoginWish,
+  makeNode,
+  ScriptedInitiator,
+} from '../support/scripted-initiator.ts'
 
 function start(limits = {}) {
   const volume = new HeldVolume(64 * 1024)
@@ -160,3 +165,33 @@ t.test(
     t.same(initiator.receive(), [])
   },
 )
+
+t.test('how many connections a session may have depends on its host', async (t) => {
+  const { node } = makeNode(new HeldVolume(4096), { maxConnections: 8 }, {}, (host) =>
+    host === INITIATOR_NAME ? 2 : 8,
+  )
+  const login = (wish: LoginWish) => {
+    const initiator = new ScriptedInitiator(node)
+    initiator.login(wish)
+    return initiator
+  }
+  const one = login({ keys: { MaxConnections: '4' } })
+  t.equal(one.answers.get('MaxConnections'), '2')
+  login({ tsih: one.tsih, cid: 1 })
+  t.throws(() => login({ tsih: one.tsih, cid: 2 }), status(LoginStatus.TooManyConnections))
+  login({ tsih: one.tsih, cid: 1 })
+})
+
+t.test('of joins that wait at once only as many are let in as there is room for', async (t) => {
+  const { login, node, volume } = start()
+  const one = login({ keys: { MaxConnections: '2' } })
+  const two = login({ tsih: one.tsih, cid: 1 })
+  two.command(write, Buffer.alloc(512))
+  // Connection 1 is being replaced, and so waits; meanwhile connection 2 takes its place.
+  const again = new ScriptedInitiator(node)
+  again.sendLogin({ tsih: one.tsih, cid: 1 })
+  login({ tsih: one.tsih, cid: 2 })
+  volume.release()
+  t.throws(() => again.loggedIn(), status(LoginStatus.TooManyConnections))
+  t.match(again.sink.closed, { reason: 'login-failed' })
+})

@@ -34,6 +34,7 @@ export const policy: LoginPolicy = {
   loginRequestsMax: 16,
   textBytesMax: 65536,
   admit: () => undefined,
+  maxConnections: () => 4,
   redirect: () => undefined,
 }
 

@@ -37,6 +37,7 @@ export function makeNode(
   volume: Volume,
   policy: Partial<NegotiationPolicy> = {},
   limits: Partial<SessionLimits> = {},
+  maxConnections?: (initiatorName: string) => number,
 ): { node: TargetNode; executor: BlockExecutor } {
   const executor = new BlockExecutor(volume)
   const node = new TargetNode({
@@ -54,6 +55,7 @@ export function makeNode(
     },
     limits: { ...defaultLimits, ...limits },
     executor,
+    ...(maxConnections === undefined ? {} : { maxConnections }),
   })
   return { node, executor }
 }

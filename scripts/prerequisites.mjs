@@ -43,6 +43,7 @@ const purposes = {
     { packages: ['iproute2'], present: () => onPath('ip') },
     { packages: ['cpio'], present: () => onPath('cpio') },
   ],
+  captures: [{ packages: ['tshark'], present: () => onPath('tshark') && onPath('dumpcap') }],
   bench: [
     { packages: ['tgt'], present: () => onPath('tgtd') && onPath('tgtadm') },
     { packages: ['gcc'], present: () => onPath('gcc') },

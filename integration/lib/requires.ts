@@ -1,9 +1,11 @@
 /** What a test needs of the machine. Where it is missing, the test says so and is not run; in CI, it fails. */
 import { existsSync } from 'node:fs'
 import { everyPurpose, missingPackages } from '../../scripts/prerequisites.mjs'
+import { notRun } from './not-run.ts'
 
 /** Purposes of scripts/prerequisites.mjs, and what no package brings. */
 export type Need =
+  | 'captures'
   | 'mount'
   | 'filesystems'
   | 'clients'
@@ -17,11 +19,7 @@ export type Need =
 
 /** Options for `t.test`: how long it may take, and why it is not run, if it is not. */
 export function requires(...needs: readonly Need[]): { skip: string | false; timeout: number } {
-  const lacks = needs.flatMap(lack)
-  if (lacks.length > 0 && process.env.CI !== undefined && process.env.CI !== 'false') {
-    throw new Error(`this machine lacks ${lacks.join(', ')}, and in CI every test runs`)
-  }
-  return { skip: lacks.length > 0 && `needs ${lacks.join(', ')}`, timeout: 300_000 }
+  return { ...notRun(needs.flatMap(lack)), timeout: 300_000 }
 }
 
 function lack(need: Need): string[] {

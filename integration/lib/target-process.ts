@@ -28,6 +28,13 @@ export interface PartitionRequest {
   readonly blockSize?: string
 }
 
+/** In tests, has the traffic of this port captured and checked. */
+export async function watchedUnderTap(port: number): Promise<void> {
+  if (process.env.TAP !== '1') return
+  const { watchTraffic } = await import('./capture/checked-traffic.ts')
+  await watchTraffic(port)
+}
+
 /** What `platterd partition create --json` answers. */
 export interface PartitionInfo {
   readonly array: string
@@ -92,11 +99,14 @@ export class TargetProcess {
     const state = ['--state', this.stateDirectory]
     const parameters = [platterdScript(), 'serve', ...state, ...portal, ...this.#flags]
     const here: [string, string[]] = [process.execPath, parameters]
-    this.#process = new BackgroundProcess(...(this.#network?.inside(...here) ?? here))
-    await this.#process.untilReady(async () => {
+    const server = new BackgroundProcess(...(this.#network?.inside(...here) ?? here))
+    this.#process = server
+    const ready = server.untilReady(async () => {
       const { status, body } = await askAdmin(this.stateDirectory, 'GET', '/api/v1/status')
       return status === 200 && (body as { portals: string[] }).portals.length === portals
     })
+    const watched = this.#network === undefined ? watchedUnderTap(this.port) : undefined
+    await Promise.all([ready, watched])
   }
 
   get portal(): string {

@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import { onCleanUp } from './cleanup.ts'
 import { BackgroundProcess, run, runOk } from './command.ts'
 import { freePort } from './port.ts'
+import { watchedUnderTap } from './target-process.ts'
 
 export interface Tgtd {
   readonly pid: number
@@ -37,6 +38,7 @@ export async function startTgtd(files: readonly string[]): Promise<Tgtd> {
     const shown = await run('tgtadm', ['-C', control, '--op', 'show', '--mode', 'sys'])
     return shown.status === 0
   })
+  await watchedUnderTap(port)
   await administer('--op', 'new', '--mode', 'target', '--tid', '1', '-T', targetName)
   for (const [index, file] of files.entries()) {
     const lun = ['--tid', '1', '--lun', String(index + 1)]

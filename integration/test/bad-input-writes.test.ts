@@ -4,11 +4,13 @@
  */
 import t from 'tap'
 import { AttackedTarget, lunBytes } from '../lib/attacked-target.ts'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import type { Pdu, RawConnection } from '../lib/raw-connection.ts'
 import { encodePdu, type PduFields, transferCdb } from '../lib/raw-pdu.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('data that break the rules')
 t.setTimeout(120_000)
 const KiB = 1024
 const MiB = 1024 * KiB

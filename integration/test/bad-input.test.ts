@@ -5,11 +5,13 @@
  */
 import t from 'tap'
 import { AttackedTarget, initiatorName, noise } from '../lib/attacked-target.ts'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import { loginRequest, type RawConnection } from '../lib/raw-connection.ts'
 import { encodeKeys, encodePdu, synchronizeCacheCdb, transferCdb } from '../lib/raw-pdu.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('broken and hostile peers')
 t.setTimeout(180_000)
 const KiB = 1024
 const MiB = 1024 * KiB

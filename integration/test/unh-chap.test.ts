@@ -12,11 +12,13 @@ import {
   own,
   shortUser,
 } from '../lib/authenticating-target.ts'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { asks, type Challenge, ChapWire, type Host, hash, hex } from '../lib/chap-wire.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import type { LoginResponse, Pairs } from '../lib/login-wire.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('values that are too long')
 t.setTimeout(120_000)
 const target = await AuthenticatingTarget.start()
 const { targetName } = target

@@ -3,6 +3,7 @@
  * has sent again at higher levels is refused here, and the command goes on.
  */
 import t, { type Test } from 'tap'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
 import { damageDataDigest } from '../lib/raw-pdu.ts'
@@ -10,6 +11,7 @@ import { TargetOpcode, type TargetPdu } from '../lib/target-pdu.ts'
 import { noTag, type WireInitiator } from '../lib/wire-initiator.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('digests that are wrong')
 t.setTimeout(60_000)
 const dataOrR2t = 0
 const dataAck = 2

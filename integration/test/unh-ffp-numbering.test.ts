@@ -3,6 +3,7 @@
  * a running platterd.
  */
 import t, { type Test } from 'tap'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
 import { loginRequest, RawConnection } from '../lib/raw-connection.ts'
@@ -11,6 +12,7 @@ import { TargetOpcode, type TargetPdu } from '../lib/target-pdu.ts'
 import { type CommandFields, WireInitiator } from '../lib/wire-initiator.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('a data digest that is wrong')
 t.setTimeout(60_000)
 const block = Buffer.alloc(1024, 0xb1)
 const target = await ProbedTarget.start()

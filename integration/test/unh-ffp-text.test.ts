@@ -1,5 +1,6 @@
 /** Text negotiation and SendTargets in full feature phase: the UNH plan's group 17. */
 import t, { type Test } from 'tap'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import { ProbedTarget } from '../lib/probed-target.ts'
 import { decodeKeys } from '../lib/raw-pdu.ts'
@@ -7,6 +8,7 @@ import { TargetOpcode, type TargetPdu } from '../lib/target-pdu.ts'
 import { noTag, type WireInitiator } from '../lib/wire-initiator.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('text with both C and F bit')
 t.setTimeout(60_000)
 const target = await ProbedTarget.start()
 const noKeys = Buffer.alloc(0)

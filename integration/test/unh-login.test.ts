@@ -3,6 +3,7 @@
  * the target what RFC 7143 has for the same title (docs/rfc7143.md).
  */
 import t, { type Test } from 'tap'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp } from '../lib/cleanup.ts'
 import {
   initiatorName,
@@ -14,6 +15,7 @@ import {
 import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
+sendsMalformedRequests('login stages that there are not')
 t.setTimeout(120_000)
 const target = await TargetProcess.start()
 const targetName = await target.targetName()

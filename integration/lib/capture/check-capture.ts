@@ -1,0 +1,106 @@
+/** Holds what tshark says of a capture against what our decoder says of the same bytes. */
+import { readFile } from 'node:fs/promises'
+import { describePdu } from '@platter/protocol/iscsi'
+import { type CapturedFrame, type CapturedPdu, decodeCapture } from './pdu-stream.ts'
+import { type DissectedFrame, dissect } from './tshark.ts'
+import { comparedFields, expectedValues, lunField, textField } from './tshark-fields.ts'
+import {
+  isTakenForNone,
+  mayBeTakenForMalformed,
+  rejectsUnknownOpcode,
+  unknownOpcode,
+  warningOfNoImport,
+} from './tshark-quirks.ts'
+
+export interface CaptureReport {
+  /** How many PDUs were compared. */
+  readonly pdus: number
+  /** Connections whose comparison ended early, because packets are missing from the capture. */
+  readonly gaps: number
+  /** What is wrong, one line each. */
+  readonly complaints: readonly string[]
+}
+
+export interface CaptureOptions {
+  /** The requests are held to nothing: some are malformed on purpose. */
+  readonly responsesOnly?: boolean
+}
+
+/**
+ * Checks the capture of servers at these ports: nothing malformed, no bad digest, and each field of
+ * each PDU the same to tshark as to us.
+ */
+export async function checkCapture(
+  file: string,
+  ports: ReadonlySet<number>,
+  options: CaptureOptions = {},
+): Promise<CaptureReport> {
+  const frames = decodeCapture(await readFile(file), ports)
+  return compareFrames(frames, await dissect(file, ports, comparedFields), options)
+}
+
+/** What `checkCapture` says, of frames that are decoded and dissected already. */
+export function compareFrames(
+  frames: ReadonlyMap<number, CapturedFrame>,
+  dissected: ReadonlyMap<number, DissectedFrame>,
+  { responsesOnly = false }: CaptureOptions = {},
+): CaptureReport {
+  const complaints: string[] = []
+  const gaps = new Set<string>()
+  let pdus = 0
+  for (const [number, frame] of frames) {
+    if (frame.afterGap) gaps.add(frame.connection)
+    if (frame.afterGap || frame.afterComplaint) continue
+    if (responsesOnly && frame.sender === 'initiator') continue
+    const theirs = dissected.get(number)
+    if (theirs?.values.size === 0 && frame.pdus.slice(0, 1).some(isTakenForNone)) continue
+    pdus += frame.pdus.length
+    const found = theirs === undefined ? ['tshark sees no data'] : compareFrame(frame, theirs)
+    complaints.push(...found.map((text) => `frame ${number}, from the ${frame.sender}: ${text}`))
+  }
+  return { pdus, gaps: gaps.size, complaints }
+}
+
+function compareFrame(frame: CapturedFrame, theirs: DissectedFrame): string[] {
+  const complaints: string[] = []
+  if (frame.complaint !== null) complaints.push(`our decoder: ${frame.complaint}`)
+  const stumbled = frame.pdus.findIndex(mayBeTakenForMalformed)
+  const isMalformed = (text: string) => text.includes('Malformed Packet')
+  const isQuirk = stumbled !== -1 && theirs.errors.some(isMalformed)
+  const unknown = frame.pdus.some(rejectsUnknownOpcode)
+  complaints.push(
+    ...theirs.errors
+      .filter((text) => !(isQuirk && isMalformed(text)))
+      .filter((text) => !(unknown && unknownOpcode.complaint.test(text))),
+  )
+  // A host may send data for a command that there is not; the target may not.
+  if (frame.sender === 'target') {
+    complaints.push(...theirs.warnings.filter((text) => !warningOfNoImport.test(text)))
+  }
+  // Where it stumbles, tshark leaves the rest of the frame.
+  const pdus = isQuirk ? frame.pdus.slice(0, stumbled + 1) : frame.pdus
+  const different = fieldsToCompare(pdus).flatMap((field) => {
+    const ours = expectedValues(field, pdus)
+    const shown = theirs.values.get(field) ?? []
+    const same = field === lunField ? isWithin(ours, shown) : ours.join() === shown.join()
+    return same ? [] : [`${field} is ${shown.join() || 'missing'}, we say ${ours.join() || 'none'}`]
+  })
+  if (different.length === 0) return complaints
+  const described = pdus.map(({ header }) => describePdu(header)).join('; ')
+  return [...complaints, `${different.join('; ')} [${described}]`]
+}
+
+/** All, but for those in which tshark cannot be right of these PDUs. */
+function fieldsToCompare(pdus: readonly CapturedPdu[]): readonly string[] {
+  const left: string[] = []
+  if (pdus.some(({ partOfText }) => partOfText)) left.push(textField)
+  if (pdus.some(rejectsUnknownOpcode)) left.push(...unknownOpcode.fields)
+  return left.length === 0 ? comparedFields : comparedFields.filter((it) => !left.includes(it))
+}
+
+/** Whether all of `values` are in `list`, in their order. */
+function isWithin(values: readonly string[], list: readonly string[]): boolean {
+  let at = 0
+  for (const value of list) if (value === values[at]) at++
+  return at === values.length
+}

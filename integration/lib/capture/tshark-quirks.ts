@@ -1,0 +1,62 @@
+/** Where tshark is wrong by the standards: what it is held to nevertheless is everything else. */
+import { Opcode } from '@platter/protocol/iscsi'
+import type { CapturedPdu } from './pdu-stream.ts'
+
+/**
+ * Commands whose data may end with the allocation length, in the midst of a descriptor, and must when
+ * there is more (SPC-4 section 4.2.5.6). tshark reads on to the end of it, and takes the data for malformed.
+ */
+const readsPastAllocationLength = [
+  { opcode: 0x12, serviceAction: 1, allocationLengthAt: 3, bytes: 2, name: 'INQUIRY, EVPD' },
+  { opcode: 0x5e, serviceAction: 0, allocationLengthAt: 7, bytes: 2, name: 'READ KEYS' },
+  {
+    opcode: 0x9e,
+    serviceAction: 0x10,
+    allocationLengthAt: 10,
+    bytes: 4,
+    name: 'READ CAPACITY(16)',
+  },
+] as const
+
+/**
+ * Whether tshark may take this PDU for malformed: its data end as said above, or its text goes on in
+ * another PDU (RFC 7143 section 6.1 lets it be cut anywhere), and tshark reads each by itself.
+ */
+export function mayBeTakenForMalformed({ header, command, partOfText }: CapturedPdu): boolean {
+  if (partOfText) return true
+  if (command === undefined || (header.readUInt8(0) & 0x3f) !== Opcode.DataIn) return false
+  const cdb = command.buffer.subarray(command.cdbPosition)
+  return readsPastAllocationLength.some(({ opcode, serviceAction, allocationLengthAt, bytes }) => {
+    if (cdb.readUInt8(0) !== opcode || (cdb.readUInt8(1) & 0x1f) !== serviceAction) return false
+    return cdb.readUIntBE(allocationLengthAt, bytes) === header.readUIntBE(5, 3)
+  })
+}
+
+/**
+ * Whether tshark takes this PDU, first in its segment, for none: text with neither F nor C bit. It asks
+ * for one of them, but text may be whole and its exchange not at an end (RFC 7143 section 11.10.1 and 11.10.2).
+ */
+export function isTakenForNone({ header }: CapturedPdu): boolean {
+  const opcode = header.readUInt8(0) & 0x3f
+  const isText = opcode === Opcode.TextRequest || opcode === Opcode.TextResponse
+  return isText && (header.readUInt8(1) & 0xc0) === 0
+}
+
+/**
+ * Warnings that tell of what tshark does not know, not of what is wrong: mode pages (tgtd has some), and
+ * service actions of RECEIVE COPY RESULTS.
+ */
+export const warningOfNoImport = /^Unknown (Page|serv_action)\b/
+
+/** Whether this is a Reject that brings back a header of no opcode there is: tshark complains of that header. */
+export function rejectsUnknownOpcode({ header, data }: CapturedPdu): boolean {
+  if ((header.readUInt8(0) & 0x3f) !== Opcode.Reject || data.length === 0) return false
+  const known: readonly number[] = Object.values(Opcode)
+  return !known.includes(data.readUInt8(0) & 0x3f)
+}
+
+/** What tshark then says, and the fields that it shows of such a header, some of them or all. */
+export const unknownOpcode = {
+  complaint: /^(Invalid opcode|malformed:( _ws\.malformed)+)$/,
+  fields: ['iscsi.opcode', 'iscsi.I', 'iscsi.totalahslength', 'iscsi.datasegmentlength'],
+} as const

@@ -37,8 +37,15 @@ const MSG_CMSG_CLOEXEC = 0x40000000
 const UV_POLL = 8
 const UV_READABLE = 1
 
-/** Loads them. Throws where they are not there; the message says why. */
+let loaded: FuseSystemCalls | undefined
+
+/** The calls, loaded once: koffi refuses a second type of the same name. Throws, with why, where there are none. */
 export function loadFuseSystemCalls(): FuseSystemCalls {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): FuseSystemCalls {
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
     const here = `${process.platform} on ${process.arch}`
     throw new Error(`it runs on 64-bit Linux (x64, arm64), this is ${here}`)

@@ -5,7 +5,7 @@ import { noise } from './attacked-target.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { type LoginOptions, RawConnection } from './raw-connection.ts'
 import { TargetProcess } from './target-process.ts'
-import { WireInitiator } from './wire-initiator.ts'
+import { WireInitiator, type WireSession } from './wire-initiator.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -75,6 +75,30 @@ export class ProbedTarget {
     const { isid, tsih, cmdSN } = session
     const options = { targetName: this.targetName, isid, tsih, cid, cmdSN }
     return new WireInitiator(await RawConnection.logIn(port, options), this.lun, session)
+  }
+
+  /** The connections of one session, `count` of them, with the CIDs from 0 on. */
+  async logInOn(
+    count: number,
+    keys: Readonly<Record<string, string>> = {},
+  ): Promise<WireInitiator[]> {
+    const leading = await this.logIn({ ...keys, MaxConnections: `${count}` })
+    const connections = [leading]
+    for (let cid = 1; cid < count; cid++) connections.push(await this.join(leading, cid))
+    return connections
+  }
+
+  /** Waits until the server has no more than `count` connections of this session. */
+  async hasConnections({ tsih }: WireSession, count: number): Promise<void> {
+    for (;;) {
+      const sessions = await ask<{ tsih: number; connections: readonly unknown[] }[]>(
+        this.process.stateDirectory,
+        'GET',
+        '/api/v1/sessions',
+      )
+      const session = sessions.find((session) => session.tsih === tsih)
+      if ((session?.connections.length ?? 0) <= count) return
+    }
   }
 
   async #open(options: LoginOptions & { readonly isid: number }): Promise<WireInitiator> {

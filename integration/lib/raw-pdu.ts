@@ -99,6 +99,15 @@ export function transferCdb(operation: 'read' | 'write', lba: number, blocks: nu
   return cdb
 }
 
+/** COMPARE AND WRITE of one block. */
+export function compareAndWriteCdb(lba: number): Buffer {
+  const cdb = Buffer.alloc(16)
+  cdb[0] = 0x89
+  cdb.writeBigUInt64BE(BigInt(lba), 2)
+  cdb[13] = 1
+  return cdb
+}
+
 /** SYNCHRONIZE CACHE(16) of the whole medium. */
 export function synchronizeCacheCdb(): Buffer {
   const cdb = Buffer.alloc(16)

@@ -77,6 +77,13 @@ async function areAlive(t: Test, connections: readonly WireInitiator[]): Promise
   }
 }
 
+/** A write has ended: its tag is free for another command. */
+async function isOver(t: Test, { tag }: WaitingWrite, initiator: WireInitiator): Promise<void> {
+  initiator.testUnitReady({ initiatorTaskTag: tag })
+  const { opcode, initiatorTaskTag, status } = await initiator.receive()
+  t.strictSame([opcode, initiatorTaskTag, status], [TargetOpcode.ScsiResponse, tag, good])
+}
+
 function close(connections: readonly WireInitiator[]): void {
   for (const initiator of connections) initiator.close()
 }
@@ -187,8 +194,7 @@ t.test(
     const { initiatorTaskTag, status } = await leading.receive()
     t.strictSame([initiatorTaskTag, status], [tag, good], 'the hole is filled from elsewhere')
     await areAlive(t, others)
-    const free = leading.testUnitReady({ initiatorTaskTag: (writes[1] as WaitingWrite).tag })
-    t.equal((await leading.receive()).initiatorTaskTag, free, 'the tag of the lost write is free')
+    await isOver(t, writes[1] as WaitingWrite, leading)
     await areDone(
       t,
       writes.filter(({ initiator }) => initiator !== lost),
@@ -231,6 +237,7 @@ t.test(
     t.strictSame(await last.receiveToEnd(), [], 'nothing more of the former')
     const all = [...connections.slice(0, -1), replacement]
     await areAlive(t, all)
+    await isOver(t, writes[count - 1] as WaitingWrite, replacement)
     await areDone(t, writes.slice(0, -1), count)
     t.ok((await target.contentAt((count - 1) * blockBytes, blockBytes)).equals(untouched))
     close(all)
@@ -263,6 +270,7 @@ t.test(
     t.strictSame([opcode, initiatorTaskTag, response], [TargetOpcode.LogoutResponse, tag, 0])
     t.strictSame(await closed.receiveToEnd(), [])
     await areAlive(t, [leading, ...rest])
+    await isOver(t, writes[1] as WaitingWrite, leading)
     await areDone(
       t,
       writes.filter(({ initiator }) => initiator !== closed),

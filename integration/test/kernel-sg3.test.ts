@@ -67,7 +67,7 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
   await t.test('sg_vpd decodes every page that is listed', async (t) => {
     const listed = await check(t, 'sg_vpd --page=sv')
     const pages = [...listed.matchAll(/\[(\w+)\]$/gm)].map(([, page]) => page)
-    t.strictSame(pages, ['sv', 'sn', 'di', 'ei', 'bl', 'bdc', 'lbpv'])
+    t.strictSame(pages, ['sv', 'sn', 'di', 'ei', 'tpc', 'bl', 'bdc', 'lbpv'])
     const serial = partition.id.replaceAll('-', '')
     await check(t, 'sg_vpd --page=0x80', new RegExp(`Unit serial number: ${serial}`))
     await check(
@@ -80,6 +80,7 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
       ...[/Relative target port: 0x1/, /Target port group: 0x1/, /Internet SCSI \(iSCSI\)/],
     )
     await check(t, 'sg_vpd --page=0x86', /HEADSUP=0 ORDSUP=0 SIMPSUP=1/, / V_SUP=1/)
+    await check(t, 'sg_vpd --page=0x8f')
     await check(
       ...[t, 'sg_vpd --page=0xb0', /\(WSNZ\): 0/, /compare and write length: 64 blocks/],
       ...[/Maximum transfer length: 32768 blocks/, /length granularity: 128 blocks/],
@@ -221,5 +222,6 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
     )
   })
 
+  await guest.runOk('iscsiadm -m node --logoutall=all')
   await guest.powerOff()
 })

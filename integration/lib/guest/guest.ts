@@ -101,7 +101,7 @@ export class Guest {
   /** Lets go of the agent, upon which the guest powers off. */
   async powerOff(): Promise<void> {
     this.#agent.destroy()
-    await this.#machine.untilEnded(60_000)
+    await this.#machine.untilEnded(120_000)
   }
 
   #answer(line: string): void {

@@ -8,13 +8,7 @@ import {
   invalidFieldInCdb,
   Opcode,
   readLba,
-  readLba10,
-  readLba12,
-  readLba16,
   readTransferLength,
-  readTransferLength10,
-  readTransferLength12,
-  readTransferLength16,
   Status,
   VerifyFlag,
 } from '@platter/protocol/scsi'
@@ -30,22 +24,9 @@ import { failWithVolumeError } from '../volume-failure.ts'
 
 const ByteCheck = { None: 0, All: 1, Reserved: 2, OneBlock: 3 } as const
 
-function verify10(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  verify(task, unit, readLba10(cdb, cdbPosition), readTransferLength10(cdb, cdbPosition))
-}
-
-function verify12(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  verify(task, unit, readLba12(cdb, cdbPosition), readTransferLength12(cdb, cdbPosition))
-}
-
-function verify16(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  verify(task, unit, readLba16(cdb, cdbPosition), readTransferLength16(cdb, cdbPosition))
-}
-
-function verify(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: number): void {
+function verify(task: ScsiTask, unit: LogicalUnit): void {
+  const lba = readLba(task.cdb, task.cdbPosition)
+  const blockCount = readTransferLength(task.cdb, task.cdbPosition)
   const flags = task.cdb.readUInt8(task.cdbPosition + 1)
   const byteCheck = (flags & VerifyFlag.BytchkMask) >> VerifyFlag.BytchkShift
   if ((flags & VerifyFlag.Protect) !== 0) {
@@ -98,7 +79,7 @@ export const verifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.Verify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
     accessesBlocks: true,
-    execute: verify10,
+    execute: verify,
   },
   {
     name: 'VERIFY(12)',
@@ -107,7 +88,7 @@ export const verifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.Verify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
     accessesBlocks: true,
-    execute: verify12,
+    execute: verify,
   },
   {
     name: 'VERIFY(16)',
@@ -116,6 +97,6 @@ export const verifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.Verify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
     accessesBlocks: true,
-    execute: verify16,
+    execute: verify,
   },
 ]

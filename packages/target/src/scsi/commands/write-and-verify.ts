@@ -7,13 +7,7 @@ import {
   miscompareDuringVerify,
   Opcode,
   readLba,
-  readLba10,
-  readLba12,
-  readLba16,
   readTransferLength,
-  readTransferLength10,
-  readTransferLength12,
-  readTransferLength16,
   Status,
   VerifyFlag,
   writeProtected,
@@ -30,22 +24,9 @@ import { digestOf, WrittenData } from '../written-data.ts'
 
 const ByteCheck = { None: 0, All: 1 } as const
 
-function writeAndVerify10(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  start(task, unit, readLba10(cdb, cdbPosition), readTransferLength10(cdb, cdbPosition))
-}
-
-function writeAndVerify12(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  start(task, unit, readLba12(cdb, cdbPosition), readTransferLength12(cdb, cdbPosition))
-}
-
-function writeAndVerify16(task: ScsiTask, unit: LogicalUnit): void {
-  const { cdb, cdbPosition } = task
-  start(task, unit, readLba16(cdb, cdbPosition), readTransferLength16(cdb, cdbPosition))
-}
-
-function start(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: number): void {
+function writeAndVerify(task: ScsiTask, unit: LogicalUnit): void {
+  const lba = readLba(task.cdb, task.cdbPosition)
+  const blockCount = readTransferLength(task.cdb, task.cdbPosition)
   const flags = task.cdb.readUInt8(task.cdbPosition + 1)
   const byteCheck = (flags & VerifyFlag.BytchkMask) >> VerifyFlag.BytchkShift
   if ((flags & VerifyFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
@@ -105,7 +86,7 @@ export const writeAndVerifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.WriteAndVerify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
     accessesBlocks: true,
-    execute: writeAndVerify10,
+    execute: writeAndVerify,
   },
   {
     name: 'WRITE AND VERIFY(12)',
@@ -114,7 +95,7 @@ export const writeAndVerifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.WriteAndVerify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
     accessesBlocks: true,
-    execute: writeAndVerify12,
+    execute: writeAndVerify,
   },
   {
     name: 'WRITE AND VERIFY(16)',
@@ -123,6 +104,6 @@ export const writeAndVerifyCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.WriteAndVerify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
     accessesBlocks: true,
-    execute: writeAndVerify16,
+    execute: writeAndVerify,
   },
 ]

@@ -91,8 +91,8 @@ export interface LbaStatus extends BlockRange {
   readonly provisioningStatus: number
 }
 
-const LBA_STATUS_HEADER_LENGTH = 8
-const LBA_STATUS_DESCRIPTOR_LENGTH = 16
+export const LBA_STATUS_HEADER_LENGTH = 8
+export const LBA_STATUS_DESCRIPTOR_LENGTH = 16
 
 export function encodeLbaStatuses(statuses: readonly LbaStatus[]): Buffer {
   const length = LBA_STATUS_HEADER_LENGTH + statuses.length * LBA_STATUS_DESCRIPTOR_LENGTH

@@ -1,5 +1,5 @@
 /** A Volume that takes its time, around one that does not: a slow disk, for tests and demos. */
-import type { IoCompletion, Volume } from './volume.ts'
+import type { HoleMap, IoCompletion, Volume } from './volume.ts'
 
 export class DelayVolume implements Volume {
   readonly #inner: Volume
@@ -57,6 +57,10 @@ export class DelayVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     this.#later(() => this.#inner.discard(offset, length, completion))
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    this.#later(() => this.#inner.locateHoles(offset, length, map, completion))
   }
 
   async close(): Promise<void> {

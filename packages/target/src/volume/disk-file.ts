@@ -6,6 +6,7 @@ import fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { deviceNumber } from './device-number.ts'
+import { locateFileHoles } from './file-holes.ts'
 import { lockHolder } from './lock-holder.ts'
 import { assertRange } from './range.ts'
 import {
@@ -15,7 +16,7 @@ import {
   type SystemCallsAvailable,
   systemError,
 } from './system-calls.ts'
-import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
+import { type HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
 
 const BLOCK_SIZE_BYTES = 512
 /** The unit of the page cache: a write of less may first have to read the rest from the disk. */
@@ -214,6 +215,24 @@ export class DiskFile implements Volume {
       this.#operationEnded()
       if (punched) completion.ioCompleted(null)
     })
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    assertRange(this, offset, length)
+    if (this.#closed !== null) {
+      this.#refuse('locate', offset, completion)
+      return
+    }
+    this.#inFlight++
+    const ended = () => {
+      this.#operationEnded()
+      completion.ioCompleted(null)
+    }
+    if (this.#calls !== null) locateFileHoles(this.#calls, this.#fd, offset, length, map, ended)
+    else {
+      map.add(false, length)
+      process.nextTick(ended)
+    }
   }
 
   /**

@@ -1,5 +1,5 @@
 /** A Volume that fails when told to, around one that works: for tests and for demos of failure. */
-import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
+import { type HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
 
 export type FaultOp = 'read' | 'write' | 'flush' | 'discard'
 
@@ -104,6 +104,10 @@ export class FaultVolume implements Volume {
   discard(offset: number, length: number, completion: IoCompletion): void {
     if (this.#strikes('discard') !== null) this.#fail('discard', offset, completion)
     else this.#inner.discard(offset, length, completion)
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    this.#inner.locateHoles(offset, length, map, completion)
   }
 
   close(): Promise<void> {

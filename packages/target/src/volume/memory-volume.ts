@@ -1,6 +1,6 @@
 /** A Volume in memory, for tests and demos: as large as one likes, holding only what was written. */
 import { assertRange } from './range.ts'
-import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
+import { type HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
 
 const PAGE_SIZE_BYTES = 64 * 1024
 
@@ -84,6 +84,17 @@ export class MemoryVolume implements Volume {
       done += count
     }
     this.#report('discard', offset, !this.#closed, completion)
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    assertRange(this, offset, length)
+    for (let done = 0, taken = true; done < length && taken; ) {
+      const within = (offset + done) % PAGE_SIZE_BYTES
+      const count = Math.min(length - done, PAGE_SIZE_BYTES - within)
+      taken = map.add(!this.#pages.has((offset + done - within) / PAGE_SIZE_BYTES), count)
+      done += count
+    }
+    this.#report('locate', offset, !this.#closed, completion)
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
 import { type ByteExtent, ExtentCursor } from './extent.ts'
 import { FanInPool } from './fan-in.ts'
 import { assertRange } from './range.ts'
-import { type IoCompletion, type Volume, VolumeError } from './volume.ts'
+import { HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -99,6 +99,31 @@ export class PartitionVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     this.#transfer('discard', offset, NO_BYTES, 0, length, completion)
+  }
+
+  /** One extent after the other: the array may have to be asked for none but the first. */
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    assertRange(this, offset, length)
+    if (this.#closed) {
+      this.#refuse('locate', offset, completion)
+      return
+    }
+    const cursor = new ExtentCursor(this.#cursor.extents)
+    cursor.seek(offset, length)
+    const whole = this.#fanIns.start(1, completion)
+    let piece = new HoleMap(map.runsMax)
+    const take = (error: VolumeError | null) => {
+      const taken = error === null && piece.runs.every((run) => map.add(run.isHole, run.length))
+      const complete = taken && piece.length === cursor.length
+      cursor.next()
+      if (!complete || cursor.length === 0) {
+        whole.ioCompleted(error)
+        return
+      }
+      piece = new HoleMap(map.runsMax)
+      this.#array.locateHoles(cursor.below, cursor.length, piece, { ioCompleted: take })
+    }
+    this.#array.locateHoles(cursor.below, cursor.length, piece, { ioCompleted: take })
   }
 
   flush(completion: IoCompletion): void {

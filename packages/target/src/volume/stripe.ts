@@ -81,6 +81,16 @@ export function memberRange(
   }
 }
 
+/** Where in the array byte `memberOffset` of a member lies. */
+export function arrayOffset(
+  { memberCount, chunkSizeBytes }: StripeGeometry,
+  member: number,
+  memberOffset: number,
+): number {
+  const row = Math.floor(memberOffset / chunkSizeBytes)
+  return (row * (memberCount - 1) + member) * chunkSizeBytes + memberOffset
+}
+
 function memberBytesBefore(geometry: StripeGeometry, member: number, offset: number): number {
   const { memberCount, chunkSizeBytes } = geometry
   const rowSizeBytes = chunkSizeBytes * memberCount

@@ -2,7 +2,8 @@
 import { type FanIn, FanInPool } from './fan-in.ts'
 import { assertRange } from './range.ts'
 import { memberRange, StripeCursor, type StripeGeometry } from './stripe.ts'
-import type { IoCompletion, Volume } from './volume.ts'
+import { joinHoles } from './stripe-holes.ts'
+import { HoleMap, type IoCompletion, type Volume, type VolumeError } from './volume.ts'
 
 /** What is to be striped. The chunk size is a power of two of at least the members' block size. */
 export interface StripedVolumeOptions {
@@ -119,6 +120,25 @@ export class StripedVolume implements Volume {
     for (const [index, member] of this.#members.entries()) {
       const range = memberRange(this.#geometry, index, offset, length)
       member.discard(this.#memberOffset + range.memberOffset, range.length, whole)
+    }
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    assertRange(this, offset, length)
+    const found = this.#members.map(() => new HoleMap(map.runsMax))
+    const ioCompleted = (error: VolumeError | null) => {
+      if (error === null) joinHoles(this.#geometry, offset, length, found, map)
+      completion.ioCompleted(error)
+    }
+    const whole = this.#fanIns.start(this.#members.length, { ioCompleted })
+    for (const [index, member] of this.#members.entries()) {
+      const range = memberRange(this.#geometry, index, offset, length)
+      member.locateHoles(
+        this.#memberOffset + range.memberOffset,
+        range.length,
+        found[index]!,
+        whole,
+      )
     }
   }
 

@@ -17,6 +17,8 @@ export interface SystemCalls {
   lockExclusively(fd: number): number
   /** fallocate(2) punching a hole, in another thread; `done` learns only whether it was done. */
   punchHole(fd: number, offset: number, length: number, done: (punched: boolean) => void): void
+  /** lseek(2) to the first data, or the first hole, at `offset` or after it, in another thread. */
+  seek(fd: number, offset: number, to: 'data' | 'hole', done: (found: number) => void): void
 }
 
 /** The calls, or null and why there are none. */
@@ -30,11 +32,15 @@ const RWF_NOWAIT = 0x8
 const LOCK_EX_NB = 0x2 | 0x4
 const FALLOC_FL_KEEP_SIZE = 0x1
 const FALLOC_FL_PUNCH_HOLE = 0x2
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
 
 /** Errors that are part of normal work, as the negative numbers that SystemCalls answer with. */
 export const Errno = {
   WouldBlock: -os.constants.errno.EAGAIN,
   NotSupported: -os.constants.errno.EOPNOTSUPP,
+  /** Of `seek` to data: there are none any more. */
+  NothingThere: -os.constants.errno.ENXIO,
 } as const
 
 /** An Error as node:fs would have made it, for a negative errno that a SystemCalls function gave. */
@@ -45,41 +51,30 @@ export function systemError(call: string, negativeErrno: number): Error {
   return Object.assign(error, { errno: negativeErrno, code, syscall: call })
 }
 
-interface Punch {
-  readonly fd: number
-  readonly offset: number
-  readonly length: number
-  readonly done: (punched: boolean) => void
-}
+type AsyncCall = (ended: () => void) => void
 
 /**
- * koffi throws when too many asynchronous calls wait, and holes in one file are punched one by one
+ * koffi throws when too many asynchronous calls wait, and what they do to one file is done one by one
  * anyway: a few run at a time.
  */
-class PunchQueue {
+class CallQueue {
   static readonly #runningMax = 4
-  readonly #run: (punch: Punch, ended: (punched: boolean) => void) => void
-  readonly #waiting: Punch[] = []
+  readonly #waiting: AsyncCall[] = []
   #running = 0
 
-  constructor(run: (punch: Punch, ended: (punched: boolean) => void) => void) {
-    this.#run = run
-  }
-
-  add(punch: Punch): void {
-    this.#waiting.push(punch)
+  add(call: AsyncCall): void {
+    this.#waiting.push(call)
     this.#startNext()
   }
 
   #startNext(): void {
-    if (this.#running === PunchQueue.#runningMax) return
-    const punch = this.#waiting.shift()
-    if (punch === undefined) return
+    if (this.#running === CallQueue.#runningMax) return
+    const call = this.#waiting.shift()
+    if (call === undefined) return
     this.#running++
-    this.#run(punch, (punched) => {
+    call(() => {
       this.#running--
       this.#startNext()
-      punch.done(punched)
     })
   }
 }
@@ -96,6 +91,7 @@ function load(): SystemCalls {
     'int64_t preadv2(int fd, uintptr_t iov, int count, int64_t offset, int flags)',
   )
   const flock = libc.func('int flock(int fd, int operation)')
+  const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)')
   const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)')
 
   // Asked anew for each call: 60 ns, as much as looking it up in a cache, and never stale.
@@ -107,13 +103,7 @@ function load(): SystemCalls {
   const iovecWords = new Uint32Array(iovec.buffer)
   const iovecAddress = addressOf(Buffer.from(iovec.buffer))
 
-  const punches = new PunchQueue((punch, ended) => {
-    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-    const { fd, offset, length } = punch
-    fallocate.async(fd, mode, offset, length, (error: unknown, result: number) => {
-      ended(error === null && result === 0)
-    })
-  })
+  const slowCalls = new CallQueue()
 
   return {
     pread: (fd, into, position, length, offset) =>
@@ -128,7 +118,25 @@ function load(): SystemCalls {
     pwrite: (fd, from, position, length, offset) =>
       outcome(pwrite(fd, addressOf(from) + position, length, offset)),
     lockExclusively: (fd) => outcome(flock(fd, LOCK_EX_NB)),
-    punchHole: (fd, offset, length, done) => punches.add({ fd, offset, length, done }),
+    punchHole(fd, offset, length, done) {
+      const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+      slowCalls.add((ended) =>
+        fallocate.async(fd, mode, offset, length, (error: unknown, result: number) => {
+          ended()
+          done(error === null && result === 0)
+        }),
+      )
+    },
+    seek(fd, offset, to, done) {
+      const whence = to === 'data' ? SEEK_DATA : SEEK_HOLE
+      slowCalls.add((ended) =>
+        lseek.async(fd, offset, whence, (error: unknown, result: number) => {
+          const found = error === null ? outcome(result) : Errno.NotSupported
+          ended()
+          done(found)
+        }),
+      )
+    },
   }
 }
 
@@ -141,7 +149,7 @@ export function availableSystemCalls(): SystemCallsAvailable {
       available = { calls: load(), notice: null }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      const notice = `System calls that Node lacks are not available (${reason}): disks are not locked against a second server, discarded ranges are written with zeros, and cached reads go through threads.`
+      const notice = `System calls that Node lacks are not available (${reason}): disks are not locked against a second server, discarded ranges are written with zeros, holes are not seen, and cached reads go through threads.`
       available = { calls: null, notice }
     }
   }

@@ -10,7 +10,7 @@
  */
 export class VolumeError extends Error {
   override readonly name = 'VolumeError'
-  readonly op: 'read' | 'write' | 'flush' | 'discard' | 'open'
+  readonly op: 'read' | 'write' | 'flush' | 'discard' | 'locate' | 'open'
   readonly volume: string
   readonly offset: number
 
@@ -33,6 +33,37 @@ export interface IoCompletion {
    * With several operations started for one completion, the calls come in any order.
    */
   ioCompleted(error: VolumeError | null): void
+}
+
+/** Whether so many bytes are a hole: nothing is stored of them, and they read as zeros. */
+export interface Run {
+  readonly isHole: boolean
+  readonly length: number
+}
+
+/** Runs that follow each other from the beginning of a range: what `Volume.locateHoles` fills in. */
+export class HoleMap {
+  readonly runs: { isHole: boolean; length: number }[] = []
+  /** The bytes of all runs. */
+  length = 0
+  /** It takes no more runs than these: one at least. */
+  readonly runsMax: number
+
+  constructor(runsMax: number) {
+    this.runsMax = runsMax
+  }
+
+  /** Appends to the last run if it is of the same kind. False when the map is full: then nothing has happened. */
+  add(isHole: boolean, length: number): boolean {
+    const last = this.runs.at(-1)
+    if (length > 0 && last?.isHole === isHole) last.length += length
+    else if (length > 0) {
+      if (this.runs.length === this.runsMax) return false
+      this.runs.push({ isHole, length })
+    }
+    this.length += length
+    return true
+  }
 }
 
 /**
@@ -90,6 +121,12 @@ export interface Volume {
   flush(completion: IoCompletion): void
   /** Gives the range back to the storage below. It reads as zeros from then on. */
   discard(offset: number, length: number, completion: IoCompletion): void
+  /**
+   * Fills the empty `map` with the runs of `[offset, offset + length)`: of all of it, or of a beginning
+   * when there are more of them than the map takes. What is not known to be a hole counts as data. The
+   * map belongs to the volume until the completion is called.
+   */
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void
 
   /** Releases what is held (descriptors, locks) after what is in flight has ended. */
   close(): Promise<void>

@@ -15,6 +15,7 @@ import t from 'tap'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
+import type { HoleMap, IoCompletion } from '../../src/volume/volume.ts'
 import { cdbOf, type Execute, serve, verdict } from '../support/scsi-run.ts'
 
 const BLOCK = 512
@@ -236,14 +237,79 @@ t.test('a write-protected unit keeps its blocks', async (t) => {
   }
 })
 
-t.test('GET LBA STATUS says that every block up to the end is mapped', async (t) => {
-  const { execute } = await makeDisk()
-  const ask = (lba: number, allocationLength = 64) =>
+const { Mapped, Deallocated } = ProvisioningStatus
+
+t.test('GET LBA STATUS tells which blocks are stored, from the one asked for on', async (t) => {
+  const { execute, fill } = await makeDisk()
+  const ask = (lba: number, allocationLength = 512) =>
     execute(cdbOf((cdb, at) => encodeGetLbaStatusCdb(cdb, at, lba, allocationLength)))
-  t.same(decodeLbaStatuses((await ask(CAPACITY - 5)).data as Buffer), [
-    { lba: CAPACITY - 5, blockCount: 5, provisioningStatus: ProvisioningStatus.Mapped },
+  const statuses = async (lba: number, allocationLength?: number) =>
+    decodeLbaStatuses((await ask(lba, allocationLength)).data as Buffer)
+  t.same(await statuses(0), [{ lba: 0, blockCount: CAPACITY, provisioningStatus: Deallocated }])
+  // The memory volume stores pieces of 64 KiB, 128 blocks.
+  fill(256, 128)
+  fill(1024, 1)
+  const after = { lba: 1152, blockCount: CAPACITY - 1152, provisioningStatus: Deallocated }
+  const all = [
+    { lba: 0, blockCount: 256, provisioningStatus: Deallocated },
+    { lba: 256, blockCount: 128, provisioningStatus: Mapped },
+    { lba: 384, blockCount: 640, provisioningStatus: Deallocated },
+    { lba: 1024, blockCount: 128, provisioningStatus: Mapped },
+    after,
+  ]
+  t.same(await statuses(0), all)
+  t.same(await statuses(300), [
+    { lba: 300, blockCount: 84, provisioningStatus: Mapped },
+    ...all.slice(2),
   ])
-  t.equal((await ask(0, 24)).data?.length, 24)
+  t.same(await statuses(0, 8 + 2 * 16), all.slice(0, 2), 'as many as there is room for')
+  t.same(await statuses(0, 8 + 2 * 16 + 15), all.slice(0, 2), 'and none that is cut')
+  t.same(await statuses(CAPACITY - 5), [
+    { lba: CAPACITY - 5, blockCount: 5, provisioningStatus: Deallocated },
+  ])
+  t.equal(verdict(await unmap(execute, [[256, 1024]])), 'GOOD')
+  t.same(await statuses(0), [{ lba: 0, blockCount: CAPACITY, provisioningStatus: Deallocated }])
   t.equal(verdict(await ask(CAPACITY)), '05/21/00')
   t.equal(verdict(await ask(0, 23)), '05/24/00')
+})
+
+/** Of each 512 bytes, from where it is asked, whether they are a hole: a dot. What is beyond is one as well. */
+class DottedVolume extends MemoryVolume {
+  dots = ''
+
+  override locateHoles(_: number, length: number, map: HoleMap, done: IoCompletion): void {
+    const units = [...this.dots.padEnd(length / BLOCK, '.')]
+    units.every((unit) => map.add(unit === '.', BLOCK))
+    setImmediate(() => done.ioCompleted(null))
+  }
+}
+
+t.test('GET LBA STATUS calls a block mapped unless all of it is a hole', async (t) => {
+  const volume = new DottedVolume('array/p', 32 * 4096)
+  const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
+  const execute = await serve(new LogicalUnit({ volume, uuid, name: 'p', blockSizeBytes: 4096 }))
+  const statuses = async (dots: string, allocationLength = 512) => {
+    volume.dots = dots
+    const { data } = await execute(
+      cdbOf((cdb, at) => encodeGetLbaStatusCdb(cdb, at, 1, allocationLength)),
+    )
+    return decodeLbaStatuses(data as Buffer).map(({ lba, blockCount, provisioningStatus }) =>
+      [lba, blockCount, provisioningStatus === Mapped ? 'mapped' : 'deallocated'].join(' '),
+    )
+  }
+  t.same(await statuses('..x.....'), ['1 1 mapped', '2 30 deallocated'])
+  t.same(await statuses('........xxxxxxxx'), ['1 1 deallocated', '2 1 mapped', '3 29 deallocated'])
+  t.same(await statuses('............xxxx'), ['1 1 deallocated', '2 1 mapped', '3 29 deallocated'])
+  t.same(await statuses('....xxxxxxxx....'), ['1 2 mapped', '3 29 deallocated'])
+  t.same(await statuses('x.......'.repeat(10)), ['1 10 mapped', '11 21 deallocated'])
+  t.same(await statuses('..x.....', 24), ['1 1 mapped'], 'one that is known in part only')
+})
+
+t.test('GET LBA STATUS tells of 64 runs at most, whatever the allocation length', async (t) => {
+  const { execute, fill } = await makeDisk()
+  for (let run = 0; run < 100; run++) fill(run * 256, 1)
+  const cdb = cdbOf((cdb, at) => encodeGetLbaStatusCdb(cdb, at, 0, 1024 * 1024))
+  const statuses = decodeLbaStatuses((await execute(cdb)).data as Buffer)
+  t.equal(statuses.length, 64)
+  t.same(statuses.at(-1), { lba: 63 * 128, blockCount: 128, provisioningStatus: Deallocated })
 })

@@ -142,6 +142,7 @@ t.test(
         .outcome
       return decodeLbaStatuses(data as Buffer)
     }
+    volume.fill(Buffer.alloc(volume.sizeBytes, 1))
     t.equal((await status())[0]?.provisioningStatus, ProvisioningStatus.Mapped)
     const task = sanitize(SanitizeAction.BlockErase)
     await settle()

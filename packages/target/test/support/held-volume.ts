@@ -3,7 +3,12 @@
  * has not been released has not happened: a held write is on the volume only from then on.
  */
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
-import { type IoCompletion, type Volume, VolumeError } from '../../src/volume/volume.ts'
+import {
+  type HoleMap,
+  type IoCompletion,
+  type Volume,
+  VolumeError,
+} from '../../src/volume/volume.ts'
 
 /** An operation that a test has yet to release. */
 export interface HeldOperation {
@@ -81,6 +86,10 @@ export class HeldVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     this.#hold('discard', offset, length, () => true, completion)
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    this.#inner.locateHoles(offset, length, map, completion)
   }
 
   /** Lets the operation that has been held longest happen, and end; false when there is none. */

@@ -4,7 +4,7 @@ import { assembleArrays, createArray } from '../../src/volume/array.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { assembleOne, blankDisks, create, MIB } from './arrays.ts'
-import { io, readAll, writeAll } from './io.ts'
+import { io, readAll, runsOf, writeAll } from './io.ts'
 
 t.test('partitions are made, grown, renamed and deleted', async (t) => {
   const array = await create(blankDisks(4))
@@ -204,4 +204,26 @@ t.test('closing a partition waits for what is in flight', async (t) => {
   await Promise.all([write, flush])
   t.equal(order.at(-1), 'closed')
   t.throws(() => array.openPartition('p'), /closed/)
+})
+
+t.test('the holes of a partition go on from extent to extent', async (t) => {
+  const array = await create(blankDisks(4))
+  await array.createPartition({ name: 'a', sizeBytes: 4 * MIB })
+  await array.createPartition({ name: 'b', sizeBytes: 4 * MIB })
+  await array.growPartition('a', 8 * MIB)
+  t.equal(array.partition('a').extents.length, 2)
+  const [a, b] = [array.openPartition('a'), array.openPartition('b')]
+  for (const part of [a, b]) await io((done) => part.discard(0, part.sizeBytes, done))
+  await writeAll(b, 0, Buffer.alloc(4 * MIB, 9))
+  t.same(await runsOf(a, 0, 8 * MIB), [{ isHole: true, length: 8 * MIB }], 'none but its own')
+  await writeAll(a, 3 * MIB, Buffer.alloc(2 * MIB, 7))
+  const runs = [
+    { isHole: true, length: 3 * MIB },
+    { isHole: false, length: 2 * MIB },
+    { isHole: true, length: 3 * MIB },
+  ]
+  t.same(await runsOf(a, 0, 8 * MIB), runs)
+  t.same(await runsOf(a, 0, 8 * MIB, 1), runs.slice(0, 1))
+  await Promise.all([a.close(), b.close()])
+  await t.rejects(runsOf(a, 0, 512), { op: 'locate', message: /the partition is closed/ })
 })

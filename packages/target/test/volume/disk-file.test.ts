@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { createDiskFile, DiskFile } from '../../src/volume/disk-file.ts'
 import { availableSystemCalls, Errno, type SystemCalls } from '../../src/volume/system-calls.ts'
 import { VolumeError } from '../../src/volume/volume.ts'
-import { io, readAll, writeAll } from './io.ts'
+import { io, readAll, runsOf, writeAll } from './io.ts'
 
 const MIB = 1024 * 1024
 const HOLD_LOCK = `
@@ -331,4 +331,51 @@ t.test('ranges beyond the end or between blocks are refused before anything is d
     t.throws(() => disk.write(offset, buffer, 0, length, none), RangeError)
     t.throws(() => disk.discard(offset, length, none), RangeError)
   }
+})
+
+t.test('a disk tells where its file has holes', unlessCalls, async (t) => {
+  const disk = await tempDisk(t)
+  t.strictSame(await runsOf(disk, 0, 8 * MIB), [{ isHole: true, length: 8 * MIB }])
+  await writeAll(disk, 2 * MIB, Buffer.alloc(MIB, 1))
+  await writeAll(disk, 5 * MIB, Buffer.alloc(MIB, 1))
+  await io((completion) => disk.discard(2.5 * MIB, MIB / 4, completion))
+  const all = [
+    { isHole: true, length: 2 * MIB },
+    { isHole: false, length: MIB / 2 },
+    { isHole: true, length: MIB / 4 },
+    { isHole: false, length: MIB / 4 },
+    { isHole: true, length: 2 * MIB },
+    { isHole: false, length: MIB },
+    { isHole: true, length: 2 * MIB },
+  ]
+  t.strictSame(await runsOf(disk, 0, 8 * MIB), all)
+  t.strictSame(await runsOf(disk, 0, 8 * MIB, 3), all.slice(0, 3), 'as many as asked for')
+  t.strictSame(
+    await runsOf(disk, 2 * MIB + 4096, MIB),
+    [
+      { isHole: false, length: MIB / 2 - 4096 },
+      { isHole: true, length: MIB / 4 },
+      { isHole: false, length: MIB / 4 },
+      { isHole: true, length: 4096 },
+    ],
+    'from the midst of one run to that of another',
+  )
+  t.strictSame(await runsOf(disk, 5 * MIB, 4096), [{ isHole: false, length: 4096 }])
+  t.strictSame(await runsOf(disk, 8 * MIB, 0), [])
+  await disk.close()
+  await t.rejects(runsOf(disk, 0, 4096), { op: 'locate', message: /the disk is closed/ })
+})
+
+t.test('where holes cannot be told, a disk has data everywhere', async (t) => {
+  const whole = [{ isHole: false, length: 8 * MIB }]
+  const filePath = await tempPath(t)
+  await createDiskFile(filePath, 8 * MIB)
+  const systemCalls = { calls: null, notice: 'none here' }
+  const plain = await DiskFile.open(filePath, { systemCalls })
+  t.strictSame(await runsOf(plain, 0, 8 * MIB), whole, 'without the system call')
+  await plain.close()
+  if (real.calls === null) return
+  const seek: SystemCalls['seek'] = (_fd, _offset, _to, done) =>
+    setImmediate(done, Errno.NotSupported)
+  t.strictSame(await runsOf(await tempDisk(t, { seek }), 0, 8 * MIB), whole, 'when it fails')
 })

@@ -1,5 +1,5 @@
 /** Volume operations as promises, for tests. */
-import type { IoCompletion, Volume } from '../../src/volume/volume.ts'
+import { HoleMap, type IoCompletion, type Run, type Volume } from '../../src/volume/volume.ts'
 
 /** Runs one operation; rejects with its VolumeError, or if it is reported from within the call. */
 export function io(start: (completion: IoCompletion) => void): Promise<void> {
@@ -27,4 +27,16 @@ export async function readAll(volume: Volume, offset: number, length: number): P
 
 export function writeAll(volume: Volume, offset: number, from: Buffer): Promise<void> {
   return io((completion) => volume.write(offset, from, 0, from.length, completion))
+}
+
+/** What `locateHoles` finds with a map of `runsMax` runs. */
+export async function runsOf(
+  volume: Volume,
+  offset: number,
+  length: number,
+  runsMax = 1000,
+): Promise<readonly Run[]> {
+  const map = new HoleMap(runsMax)
+  await io((completion) => volume.locateHoles(offset, length, map, completion))
+  return map.runs
 }

@@ -1,6 +1,11 @@
 /** Disks whose power can be cut: what was not flushed may be lost, in part or whole. */
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
-import { type IoCompletion, type Volume, VolumeError } from '../../src/volume/volume.ts'
+import {
+  type HoleMap,
+  type IoCompletion,
+  type Volume,
+  VolumeError,
+} from '../../src/volume/volume.ts'
 
 const SECTOR_BYTES = 512
 
@@ -103,6 +108,10 @@ export class PowerCutVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     this.write(offset, Buffer.alloc(length), 0, length, completion)
+  }
+
+  locateHoles(offset: number, length: number, map: HoleMap, completion: IoCompletion): void {
+    this.#cached.locateHoles(offset, length, map, completion)
   }
 
   async close(): Promise<void> {}

@@ -4,7 +4,8 @@ import { DelayVolume } from '../../src/volume/delay-volume.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { StripedVolume } from '../../src/volume/striped-volume.ts'
-import { io, readAll, writeAll } from './io.ts'
+import { HoleMap, type IoCompletion } from '../../src/volume/volume.ts'
+import { io, readAll, runsOf, writeAll } from './io.ts'
 
 const CHUNK = 4096
 const MEMBER_SIZE = 64 * 1024
@@ -143,3 +144,74 @@ t.test('a slow member delays the whole, but nothing is done at once', async (t) 
   await array.close()
   await write
 })
+
+/** Its holes are where it is told, in blocks of 512 bytes. */
+class HoleyVolume extends MemoryVolume {
+  readonly #holes: readonly boolean[]
+
+  constructor(holes: readonly boolean[]) {
+    super('holey', holes.length * 512)
+    this.#holes = holes
+  }
+
+  override locateHoles(offset: number, length: number, map: HoleMap, done: IoCompletion): void {
+    const blocks = this.#holes.slice(offset / 512, (offset + length) / 512)
+    blocks.every((isHole) => map.add(isHole, 512))
+    setImmediate(() => done.ioCompleted(null))
+  }
+}
+
+t.test('a range of the array is a hole where every member has one', async (t) => {
+  const blocksPerMember = (3 * CHUNK) / 512
+  const runs = fc.array(
+    fc.record({ isHole: fc.boolean(), blocks: fc.integer({ min: 1, max: 20 }) }),
+    {
+      minLength: blocksPerMember,
+      maxLength: blocksPerMember,
+    },
+  )
+  const property = fc.asyncProperty(
+    fc.array(runs, { minLength: 1, maxLength: 4 }),
+    fc.integer({ min: 1, max: 12 }),
+    fc.nat(),
+    fc.nat(),
+    async (members, runsMax, from, count) => {
+      const bitmaps = members.map((found) =>
+        found
+          .flatMap((run) => Array<boolean>(run.blocks).fill(run.isHole))
+          .slice(0, blocksPerMember),
+      )
+      const array = striped(bitmaps.map((bitmap) => new HoleyVolume(bitmap)))
+      const start = from % (array.sizeBytes / 512)
+      const blocks = 1 + (count % (array.sizeBytes / 512 - start))
+      const model = new HoleMap(1000)
+      for (let block = start; block < start + blocks; block++) {
+        const chunk = Math.floor(block / (CHUNK / 512))
+        const row = Math.floor(chunk / bitmaps.length)
+        const within = row * (CHUNK / 512) + (block % (CHUNK / 512))
+        model.add(bitmaps[chunk % bitmaps.length]![within]!, 512)
+      }
+      t.same(await runsOf(array, start * 512, blocks * 512), model.runs)
+      const some = await runsOf(array, start * 512, blocks * 512, runsMax)
+      t.ok(some.length > 0 && some.length <= runsMax)
+      t.same(some.slice(0, -1), model.runs.slice(0, some.length - 1), 'no run is cut but the last')
+      t.equal(some.at(-1)?.isHole, model.runs[some.length - 1]?.isHole)
+      t.ok(some.at(-1)!.length <= model.runs[some.length - 1]!.length)
+    },
+  )
+  await fc.assert(property, { numRuns: 200 })
+})
+
+t.test('an array of terabytes without data is one hole, told at once', async (t) => {
+  const members = Array.from({ length: 3 }, (_, i) => new SparseVolume(`s${i}`, 2 ** 43))
+  const array = striped(members)
+  t.same(await runsOf(array, 0, array.sizeBytes), [{ isHole: true, length: array.sizeBytes }])
+})
+
+/** A memory volume without the walk over its pages. */
+class SparseVolume extends MemoryVolume {
+  override locateHoles(_offset: number, length: number, map: HoleMap, done: IoCompletion): void {
+    map.add(true, length)
+    setImmediate(() => done.ioCompleted(null))
+  }
+}

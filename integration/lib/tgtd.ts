@@ -15,8 +15,24 @@ export interface Tgtd {
   stop(): Promise<void>
 }
 
-/** Starts tgtd on a free port of the loopback interface, with one LUN for each backing file. */
-export async function startTgtd(files: readonly string[]): Promise<Tgtd> {
+/** A CHAP user of tgtd, and its secret. */
+interface Account {
+  readonly user: string
+  readonly secret: string
+}
+
+export interface TgtdAccounts {
+  /** What initiators must show. */
+  readonly incoming: Account
+  /** What tgtd shows to those that ask. */
+  readonly outgoing: Account
+}
+
+/**
+ * Starts tgtd on a free port of the loopback interface, with one LUN for each backing file. Without
+ * accounts it lets in whoever comes.
+ */
+export async function startTgtd(files: readonly string[], accounts?: TgtdAccounts): Promise<Tgtd> {
   const port = await freePort()
   // tgtd keeps one socket for each control port, which is a short integer: the TCP port fits once halved.
   const control = String(port >> 1)
@@ -43,6 +59,17 @@ export async function startTgtd(files: readonly string[]): Promise<Tgtd> {
   for (const [index, file] of files.entries()) {
     const lun = ['--tid', '1', '--lun', String(index + 1)]
     await administer('--op', 'new', '--mode', 'logicalunit', ...lun, '-b', file)
+  }
+  if (accounts !== undefined) {
+    const { incoming, outgoing } = accounts
+    for (const [{ user, secret }, direction] of [
+      [incoming, []],
+      [outgoing, ['--outgoing']],
+    ] as const) {
+      await administer('--op', 'new', '--mode', 'account', '--user', user, '--password', secret)
+      const bound = ['--tid', '1', '--user', user, ...direction]
+      await administer('--op', 'bind', '--mode', 'account', ...bound)
+    }
   }
   await administer('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL')
   return {

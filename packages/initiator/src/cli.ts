@@ -6,7 +6,7 @@ import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
 import { MountpointError } from './fuse/mountpoint.ts'
-import { ConnectionLostError, LoginError } from './session/errors.ts'
+import { AuthenticationError, ConnectionLostError, LoginError } from './session/errors.ts'
 import { version } from './version.ts'
 
 const lesson = `
@@ -57,6 +57,9 @@ function classify(error: Error): { code: string; exitCode: number; message: stri
   }
   if (error instanceof LoginError) {
     return { code: 'login-refused', exitCode: ExitCode.Failed, message }
+  }
+  if (error instanceof AuthenticationError) {
+    return { code: 'target-not-trusted', exitCode: ExitCode.Failed, message }
   }
   if (error instanceof ProtocolError) {
     const said = `what answers there does not keep to iSCSI: ${message}`

@@ -1,7 +1,15 @@
 /** Composition root of the host side: targets found and logged in to, and their units as devices. */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type NegotiationPolicy, parseName, standardPolicy } from '@platter/protocol/iscsi'
+import {
+  type AuthenticationFloor,
+  Challenges,
+  type ChapAlgorithm,
+  chapAlgorithms,
+  type NegotiationPolicy,
+  parseName,
+  standardPolicy,
+} from '@platter/protocol/iscsi'
 import type { BlockDevice } from './block/block-device.ts'
 import { inspectUnit, listLuns, readBlockCount } from './block/logical-unit.ts'
 import { ScsiDisk } from './block/scsi-disk.ts'
@@ -9,6 +17,7 @@ import { UnalignedDevice } from './block/unaligned-device.ts'
 import { discoverTargets } from './net/discover.ts'
 import { PersistentSession, type SessionEvent } from './net/persistent-session.ts'
 import type { Endpoint } from './net/socket-connection.ts'
+import type { AuthenticationPolicy } from './session/authentication.ts'
 import type { DiscoveredTarget } from './session/discovery.ts'
 import type { LoginIdentity, SessionType } from './session/login.ts'
 import type { ScsiTransport } from './session/scsi-transport.ts'
@@ -27,9 +36,26 @@ const policy: NegotiationPolicy = {
 
 const RETRY_FOR_MS = 120_000
 
+/** Of all logins of this process. */
+const challenges = new Challenges()
+
+/** How a host and its targets authenticate to each other (CHAP). Secrets are of 12 to 255 bytes. */
+export interface HostAuthentication {
+  /** What we show; CHAP_N is our iSCSI name if no user is given. */
+  readonly host?: { readonly user?: string | undefined; readonly secret: Buffer } | undefined
+  /** What every target must show, whatever its name is if no user is given. */
+  readonly target?: { readonly user?: string | undefined; readonly secret: Buffer } | undefined
+  /** The least that will do; if not given, all that there are secrets for. */
+  readonly floor?: AuthenticationFloor | undefined
+  /** In the order of preference; all, from the strongest to the weakest, if not given. */
+  readonly chapAlgorithms?: readonly ChapAlgorithm[] | undefined
+}
+
 export interface HostOptions {
   /** Who we are, as an iSCSI name; made of the machine's name if not given. */
   readonly initiatorName?: string
+  /** If not given, we show nothing and ask for nothing. A RangeError says what is wrong with it. */
+  readonly authentication?: HostAuthentication
 }
 
 export interface ConnectOptions extends HostOptions {
@@ -116,11 +142,33 @@ function flush(device: BlockDevice): Promise<void> {
 function identity(
   sessionType: SessionType,
   targetName: string | undefined,
-  { initiatorName = defaultInitiatorName() }: HostOptions,
+  { initiatorName = defaultInitiatorName(), authentication = {} }: HostOptions,
 ): LoginIdentity {
   const name = parseName(initiatorName)?.name
   if (name === undefined) throw new RangeError(`${initiatorName} is not an iSCSI name`)
-  return { initiatorName: name, targetName, sessionType, isid: randomIsid(), policy }
+  return {
+    initiatorName: name,
+    targetName,
+    sessionType,
+    isid: randomIsid(),
+    policy,
+    authentication: authenticationPolicy(name, authentication),
+  }
+}
+
+/** `authentication` with what it leaves open filled in, for the host with this name. */
+export function authenticationPolicy(
+  initiatorName: string,
+  { host, target, floor, chapAlgorithms: chosen }: HostAuthentication,
+): AuthenticationPolicy {
+  const strongest = target !== undefined ? 'chap-mutual' : host !== undefined ? 'chap' : 'none'
+  return {
+    floor: floor ?? strongest,
+    chapAlgorithms: chosen ?? chapAlgorithms.toReversed(),
+    host: host && { user: host.user ?? initiatorName, secret: host.secret },
+    target: target && { user: target.user, secret: target.secret },
+    challenges,
+  }
 }
 
 /** The name of a host that was given none. */

@@ -7,9 +7,10 @@ export {
   connect,
   defaultInitiatorName,
   discover,
+  type HostAuthentication,
   type HostOptions,
 } from './host.ts'
 export type { SessionEvent } from './net/persistent-session.ts'
 export type { Endpoint } from './net/socket-connection.ts'
 export type { DiscoveredTarget } from './session/discovery.ts'
-export { ConnectionLostError, LoginError } from './session/errors.ts'
+export { AuthenticationError, ConnectionLostError, LoginError } from './session/errors.ts'

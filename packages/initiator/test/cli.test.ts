@@ -13,6 +13,7 @@ async function runCli(...args: string[]) {
     err: (text) => {
       stderr += text
     },
+    input: async () => '',
     onStopSignal: () => () => {},
   })
   return { code, stdout, stderr }

@@ -2,7 +2,7 @@
  * The secrets of CHAP: what hosts authenticate with, and what this server authenticates to them with.
  * Kept in the state, whose file only its owner may read; nothing here ever shows one.
  */
-import { parseName } from '@platter/protocol/iscsi'
+import { CHAP_SECRET_BYTES_MAX, CHAP_SECRET_BYTES_MIN, parseName } from '@platter/protocol/iscsi'
 import type { ShownSecret } from './admin/model.ts'
 import { type NewSecret, TargetError } from './admin/target-facade.ts'
 import type { HostCredentials } from './session/authentication.ts'
@@ -10,9 +10,6 @@ import type { HostSecret, StateStore } from './state.ts'
 
 /** Stands for every host that has no secret of its own. */
 const ALL_HOSTS = '*'
-/** Shorter ones can be guessed from one login that was listened to (RFC 7143 section 9.2.1). */
-const SECRET_BYTES_MIN = 12
-const SECRET_BYTES_MAX = 255
 
 export class Secrets {
   readonly #state: StateStore
@@ -90,9 +87,9 @@ function normalHost(text: string): string {
 
 function checkLength(secret: string): void {
   const length = Buffer.byteLength(secret)
-  if (length >= SECRET_BYTES_MIN && length <= SECRET_BYTES_MAX) return
+  if (length >= CHAP_SECRET_BYTES_MIN && length <= CHAP_SECRET_BYTES_MAX) return
   throw new TargetError(
     'invalid-request',
-    `a secret has ${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} bytes; this one has ${length}`,
+    `a secret has ${CHAP_SECRET_BYTES_MIN} to ${CHAP_SECRET_BYTES_MAX} bytes; this one has ${length}`,
   )
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { discover } from '../host.ts'
 import type { Endpoint } from '../net/socket-connection.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
+import { readAuthentication } from './authentication.ts'
 import type { CliIo } from './io.ts'
 import { formatPortal, type PortalFlags, withPortal } from './portal.ts'
 
@@ -10,7 +11,9 @@ export function discoverCommand(io: CliIo): Command {
   return withPortal(new Command('discover'))
     .description('list the targets that a portal tells us of, and where they are')
     .action(async (portal: Endpoint, flags: PortalFlags) => {
-      const targets = await discover(portal, flags)
+      const authentication = await readAuthentication(io, flags)
+      const { initiatorName } = flags
+      const targets = await discover(portal, { initiatorName, authentication })
       if (flags.json === true) io.out(`${JSON.stringify(targets.map(describe), null, 2)}\n`)
       else io.out(formatTargets(targets))
     })

@@ -1,8 +1,11 @@
 /** What a command has of the outside world; tests put their own in its place. */
+import { text } from 'node:stream/consumers'
 
 export interface CliIo {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** All of standard input, as text. */
+  readonly input: () => Promise<string>
   /**
    * Calls `onStop` with the name of each SIGINT and SIGTERM; the answer undoes it, and signals end the
    * process again.
@@ -29,8 +32,9 @@ export class CliFailure extends Error {
 /** The process's own streams and signals. */
 export function processIo(): CliIo {
   return {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
+    out: (said) => process.stdout.write(said),
+    err: (said) => process.stderr.write(said),
+    input: () => text(process.stdin),
     onStopSignal: (onStop) => {
       process.on('SIGINT', onStop).on('SIGTERM', onStop)
       return () => process.off('SIGINT', onStop).off('SIGTERM', onStop)

@@ -7,6 +7,7 @@ import { type ConnectedTarget, connect, discover } from '../host.ts'
 import type { SessionEvent } from '../net/persistent-session.ts'
 import type { Endpoint } from '../net/socket-connection.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
+import { readAuthentication } from './authentication.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
 import { formatPortal, nameArgument, type PortalFlags, withPortal } from './portal.ts'
 
@@ -50,9 +51,11 @@ function secondsArgument(text: string): number {
 }
 
 async function mount(io: CliIo, portal: Endpoint, directory: string, flags: Flags): Promise<void> {
-  const found = chooseTarget(await discover(portal, flags), portal, flags.target)
+  const { initiatorName } = flags
+  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const found = chooseTarget(await discover(portal, host), portal, flags.target)
   const target = await connect(portalOf(found, portal), found.name, {
-    initiatorName: flags.initiatorName,
+    ...host,
     retryForMs: flags.retryFor,
     onEvent: (event) => tellEvent(io, found.name, event),
   })

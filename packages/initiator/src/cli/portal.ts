@@ -3,15 +3,15 @@ import { ISCSI_PORT, parseName, parseTargetAddress } from '@platter/protocol/isc
 import { type Command, InvalidArgumentError } from 'commander'
 import { defaultInitiatorName } from '../host.ts'
 import type { Endpoint } from '../net/socket-connection.ts'
+import { type AuthenticationFlags, withAuthentication } from './authentication.ts'
 
-export interface PortalFlags {
-  readonly initiatorName: string
+export interface PortalFlags extends AuthenticationFlags {
   readonly json?: boolean
 }
 
 /** Gives a command the argument `portal` and the flags of PortalFlags. */
 export function withPortal(command: Command): Command {
-  return command
+  return withAuthentication(command)
     .argument('<portal>', `HOST or HOST:PORT of the target (port ${ISCSI_PORT})`, portalArgument)
     .option('--initiator-name <iqn>', 'who to log in as', nameArgument, defaultInitiatorName())
     .option('--json', 'answer in JSON')

@@ -16,7 +16,7 @@ import {
 } from '@platter/protocol/iscsi'
 import type { ConnectionSink } from './connection-sink.ts'
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-state.ts'
-import { ConnectionLostError, LoginError } from './errors.ts'
+import { AuthenticationError, ConnectionLostError, LoginError } from './errors.ts'
 import { FullFeaturePhase, type SessionSide } from './full-feature-phase.ts'
 import { Login, type LoginIdentity, type LoginOutcome, type LoginStep } from './login.ts'
 import { PduWriter } from './pdu-writer.ts'
@@ -307,6 +307,7 @@ export class Connection implements FramerHandler {
 function isFaultOfPeer(error: Error): boolean {
   return (
     error instanceof ProtocolError ||
+    error instanceof AuthenticationError ||
     error instanceof LoginError ||
     error instanceof ConnectionLostError
   )

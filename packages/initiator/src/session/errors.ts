@@ -22,6 +22,15 @@ export class LoginError extends Error {
   }
 }
 
+/** The target has not shown that it is who it must be, or will not have us show who we are. */
+export class AuthenticationError extends Error {
+  override readonly name = 'AuthenticationError'
+
+  constructor(detail: string) {
+    super(`the target is not to be trusted: ${detail}`)
+  }
+}
+
 /** The connection is gone; commands that were under way on it have no status. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'

@@ -1,10 +1,11 @@
 /**
  * The login of one connection: what to say in each stage, and whether the target's answers can be
- * believed (RFC 7143 sections 6.3 and 11.13). No authentication yet: AuthMethod is None.
+ * believed (RFC 7143 sections 6.3 and 11.13). The authentication is in authentication.ts.
  */
 import {
   decodeText,
   encodeText,
+  keyDefinition,
   type LoginResponse,
   LoginStatus,
   Negotiation,
@@ -14,6 +15,7 @@ import {
   TextAssembler,
   type TextPair,
 } from '@platter/protocol/iscsi'
+import { type AuthenticationPolicy, InitiatorAuthentication } from './authentication.ts'
 import { LoginError } from './errors.ts'
 
 /** CSG and NSG of the Login PDUs (RFC 7143 section 11.12.3). */
@@ -47,6 +49,7 @@ export interface LoginIdentity {
   readonly isid: Buffer
   /** What to ask for. Orders of data, R2Ts at once and recovery are what this package can do. */
   readonly policy: NegotiationPolicy
+  readonly authentication: AuthenticationPolicy
 }
 
 /** One Login Request to be sent; the rest of its fields belong to the connection. */
@@ -66,15 +69,17 @@ export class Login {
   readonly #identity: LoginIdentity
   readonly #tsih: number
   readonly #negotiation: Negotiation
+  readonly #authentication: InitiatorAuthentication
   readonly #assembler = new TextAssembler(TEXT_BYTES_MAX)
   #stage: LoginStage = LoginStage.Security
-  #transit = true
+  #transit = false
   #exchanges = 0
 
-  /** `tsih` is 0 for the leading connection of a session. */
+  /** `tsih` is 0 for the leading connection. Throws a RangeError for policies that cannot be kept. */
   constructor(identity: LoginIdentity, tsih: number) {
     this.#identity = identity
     this.#tsih = tsih
+    this.#authentication = new InitiatorAuthentication(identity.authentication)
     this.#negotiation = new Negotiation({
       role: 'initiator',
       policy: { ...identity.policy, ...fixed },
@@ -89,13 +94,14 @@ export class Login {
     const pairs: TextPair[] = [this.#negotiation.declare('InitiatorName', initiatorName)]
     if (targetName !== undefined) pairs.push(this.#negotiation.declare('TargetName', targetName))
     pairs.push(this.#negotiation.declare('SessionType', sessionType))
-    pairs.push(this.#negotiation.declare('AuthMethod', 'None'))
+    pairs.push(this.#negotiation.declare(...this.#authentication.offer()))
     return this.#step(pairs)
   }
 
   /**
    * Takes one Login Response and its text; returns the next request, or the outcome.
-   * @throws LoginError when the target refuses, ProtocolError when its answer is not a valid one.
+   * @throws LoginError when the target refuses, AuthenticationError when it is not to be trusted,
+   * ProtocolError when its answer is not a valid one.
    */
   receive(response: LoginResponse, data: Buffer): LoginStep | LoginOutcome {
     const status = response.statusClass * 256 + response.statusDetail
@@ -142,18 +148,18 @@ export class Login {
   #answer(pairs: TextPair[]): TextPair[] {
     const stage = this.#stage === LoginStage.Security ? 'security' : 'operational'
     const answers: TextPair[] = []
+    const shown: TextPair[] = []
     for (const [key, value] of pairs) {
       const answer = this.#negotiation.receive(key, value, stage)
       if (answer !== undefined) answers.push(answer)
+      if (keyDefinition(key)?.rule.kind === 'authentication') shown.push([key, value])
     }
-    const method = this.#negotiation.received('AuthMethod')
-    if (method !== undefined && method !== 'None') {
-      throw broken(`AuthMethod=${method} is the answer to an offer of None`)
-    }
+    if (stage === 'security') answers.push(...this.#authentication.receive(shown))
     return answers
   }
 
   #advance(response: LoginResponse): LoginStep | LoginOutcome {
+    if (!this.#authentication.done) throw broken('the security stage was ended too early')
     this.#stage = this.#nextStage
     if (this.#stage === LoginStage.Operational) return this.#step(this.#negotiation.offer())
     if (this.#negotiation.outstanding) throw broken('it ended before all keys were answered')
@@ -169,8 +175,9 @@ export class Login {
     if (text.length > SEGMENT_BYTES_MAX) {
       throw broken(`it asks for ${text.length} bytes of answers, at most ${SEGMENT_BYTES_MAX} fit`)
     }
-    this.#transit = true
-    return { currentStage: this.#stage, transit: true, nextStage: this.#nextStage, text }
+    this.#transit = this.#stage !== LoginStage.Security || this.#authentication.mayEnd
+    const nextStage = this.#transit ? this.#nextStage : 0
+    return { currentStage: this.#stage, transit: this.#transit, nextStage, text }
   }
 
   /** An empty request, for the rest of a text that the target has not finished. */

@@ -251,7 +251,7 @@ t.test('a target that insists on an authentication is left', async (t) => {
   const target = started()
   target.loginRequest()
   target.loginResponse({ currentStage: 0 }, [['AuthMethod', 'CHAP']])
-  endsWith(t, target, /AuthMethod=CHAP is the answer to an offer of None/)
+  endsWith(t, target, /answers AuthMethod=CHAP to an offer of None/)
 })
 
 t.test('an answer that no offer of ours allows ends the connection', async (t) => {

@@ -5,6 +5,8 @@
 import {
   type BasicHeader,
   BHS_LENGTH,
+  Challenges,
+  chapAlgorithms,
   DataIn,
   dataPosition,
   decodeText,
@@ -24,6 +26,7 @@ import {
   standardPolicy,
   type TextPair,
 } from '@platter/protocol/iscsi'
+import type { AuthenticationPolicy } from '../../src/session/authentication.ts'
 import type { Connection } from '../../src/session/connection.ts'
 import type { LoginIdentity, SessionType } from '../../src/session/login.ts'
 import { Session } from '../../src/session/session.ts'
@@ -43,6 +46,13 @@ export const policy: NegotiationPolicy = {
   dataDigest: ['None', 'CRC32C'],
 }
 
+/** Who shows nothing, and asks for nothing. */
+export const noAuthentication: AuthenticationPolicy = {
+  floor: 'none',
+  chapAlgorithms,
+  challenges: new Challenges(),
+}
+
 export function identity(
   wishes: Partial<NegotiationPolicy> = {},
   sessionType: SessionType = 'Normal',
@@ -53,6 +63,7 @@ export function identity(
     sessionType,
     isid: Buffer.from(ISID, 'hex'),
     policy: { ...policy, ...wishes },
+    authentication: noAuthentication,
   }
 }
 

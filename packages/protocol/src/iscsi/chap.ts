@@ -18,8 +18,41 @@ const hashes: Readonly<Record<ChapAlgorithm, string>> = {
   [ChapAlgorithm.Sha3_256]: 'sha3-256',
 }
 
-/** Every algorithm that there is. */
+/** Every algorithm that there is, from the weakest to the strongest. */
 export const chapAlgorithms: readonly ChapAlgorithm[] = Object.values(ChapAlgorithm)
+
+/**
+ * The algorithms of a list such as `sha3-256,sha256`, in its order; undefined if it is empty, or one
+ * in it is not known or comes twice.
+ */
+export function parseChapAlgorithms(text: string): readonly ChapAlgorithm[] | undefined {
+  const names = text.split(',')
+  const found = names.map((name) => chapAlgorithms.find((it) => hashes[it] === name.trim()))
+  const known = found.filter((it) => it !== undefined)
+  return known.length === names.length && new Set(known).size === names.length ? known : undefined
+}
+
+/** `md5`, `sha1`, `sha256` or `sha3-256`. */
+export function chapAlgorithmName(algorithm: ChapAlgorithm): string {
+  return hashes[algorithm]
+}
+
+/** Secrets are of this many bytes: shorter ones can be guessed from one login (RFC 7143 section 9.2.1). */
+export const CHAP_SECRET_BYTES_MIN = 12
+export const CHAP_SECRET_BYTES_MAX = 255
+
+/** One side's name and secret (CHAP_N, and what CHAP_R is made with). */
+export interface ChapIdentity {
+  readonly user: string
+  readonly secret: Buffer
+}
+
+/**
+ * The least that a login must have shown, at either end, from the weakest to the strongest: nothing; that
+ * the host is who it says; that both are.
+ */
+export const authenticationFloors = ['none', 'chap', 'chap-mutual'] as const
+export type AuthenticationFloor = (typeof authenticationFloors)[number]
 
 /** What one side gave the other to answer: CHAP_I and CHAP_C. */
 export interface ChapChallenge {

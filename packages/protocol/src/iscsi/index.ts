@@ -2,6 +2,7 @@
 
 export { AdditionalHeaderSegments, AhsType } from './ahs.ts'
 export { BasicHeader, BHS_LENGTH, RESERVED_TAG } from './bhs.ts'
+export * from './challenges.ts'
 export * from './chap.ts'
 export { describePdu } from './describe.ts'
 export { crc32c } from './digest.ts'

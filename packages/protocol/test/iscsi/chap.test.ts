@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import {
   ChapAlgorithm,
+  chapAlgorithmName,
   chapAlgorithms,
   chapResponse,
   isSameResponse,
+  parseChapAlgorithms,
 } from '../../src/iscsi/chap.ts'
 
 const challenge = {
@@ -43,4 +45,12 @@ t.test('responses are the same when every byte is', async (t) => {
   t.notOk(isSameResponse(one, Buffer.from('0103', 'hex')))
   t.notOk(isSameResponse(one, Buffer.from('010200', 'hex')))
   t.notOk(isSameResponse(one, Buffer.alloc(0)))
+})
+
+t.test('a list of algorithms by name is taken in its order, or not at all', async (t) => {
+  t.same(parseChapAlgorithms('sha3-256, sha256'), [8, 7])
+  t.same(parseChapAlgorithms(chapAlgorithms.map(chapAlgorithmName).join(',')), chapAlgorithms)
+  for (const text of ['', 'md4', 'sha256,', 'SHA256', 'md5,md5', '7']) {
+    t.equal(parseChapAlgorithms(text), undefined, text)
+  }
 })

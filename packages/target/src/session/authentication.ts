@@ -6,8 +6,10 @@
 import { randomBytes } from 'node:crypto'
 import {
   CHAP_CHALLENGE_BYTES_MAX,
+  type Challenges,
   type ChapAlgorithm,
   type ChapChallenge,
+  type ChapIdentity,
   chapResponse,
   formatHex,
   isSameResponse,
@@ -18,17 +20,10 @@ import {
   parseNumber,
   type TextPair,
 } from '@platter/protocol/iscsi'
-import type { Challenges } from './challenges.ts'
 import { refused } from './login-request.ts'
 
 /** Ways in which a host may get by without CHAP. */
 export type AuthMethod = 'None'
-
-/** One side's name and secret (CHAP_N, and what CHAP_R is made with). */
-export interface ChapIdentity {
-  readonly user: string
-  readonly secret: Buffer
-}
 
 export interface HostCredentials {
   /** How the host shows that it is itself. */

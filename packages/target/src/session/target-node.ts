@@ -3,6 +3,7 @@
  * rules by which a login makes a session, replaces one, or joins one (RFC 7143 sections 6.3.1, 6.3.5).
  */
 import {
+  Challenges,
   formatTargetAddress,
   LoginStatus,
   type NegotiationPolicy,
@@ -11,7 +12,6 @@ import {
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
 import type { HostCredentials } from './authentication.ts'
-import { Challenges } from './challenges.ts'
 import { CommandWindow } from './command-window.ts'
 import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'

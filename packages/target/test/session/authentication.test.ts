@@ -1,4 +1,5 @@
 import {
+  Challenges,
   chapAlgorithms,
   chapResponse,
   formatHex,
@@ -14,7 +15,6 @@ import {
   type AuthenticationPolicy,
   type HostCredentials,
 } from '../../src/session/authentication.ts'
-import { Challenges } from '../../src/session/challenges.ts'
 import { names, pairsOf, refuses, send, target, toFullFeature } from '../support/login-exchange.ts'
 
 const host: HostCredentials = { host: { user: 'host', secret: Buffer.from('secret of host') } }

@@ -1,6 +1,7 @@
 /** Login Requests to a TargetLogin, and what to expect of its answers, for tests. */
 import {
   BHS_LENGTH,
+  Challenges,
   chapAlgorithms,
   decodeText,
   encodeText,
@@ -10,7 +11,6 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import type { Test } from 'tap'
-import { Challenges } from '../../src/session/challenges.ts'
 import { type LoginAnswer, TargetLogin } from '../../src/session/login.ts'
 import type { LoginPolicy } from '../../src/session/login-policy.ts'
 

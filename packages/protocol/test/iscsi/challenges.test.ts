@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Challenges } from '../../src/session/challenges.ts'
+import { Challenges } from '../../src/iscsi/challenges.ts'
 
 t.test('challenges differ, and are known again', async (t) => {
   const challenges = new Challenges()

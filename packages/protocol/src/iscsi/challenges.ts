@@ -1,6 +1,6 @@
-/** Challenges that the target sends: random, and remembered, so that none is taken back from a peer. */
+/** Challenges that a node sends: random, and remembered, so that none is taken back from a peer. */
 import { randomBytes } from 'node:crypto'
-import type { ChapChallenge } from '@platter/protocol/iscsi'
+import type { ChapChallenge } from './chap.ts'
 
 /** As long as the longest hash: no challenge comes twice. */
 const CHALLENGE_BYTES = 32

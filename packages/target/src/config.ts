@@ -1,6 +1,14 @@
 /** What `platterd serve` may be told, checked. A configuration file comes later; it ends up here too. */
 import { homedir } from 'node:os'
 import path from 'node:path'
+import {
+  type AuthenticationFloor,
+  authenticationFloors,
+  type ChapAlgorithm,
+  chapAlgorithmName,
+  chapAlgorithms,
+  parseChapAlgorithms,
+} from '@platter/protocol/iscsi'
 import type { LogLevel } from './log.ts'
 import { logLevels } from './log.ts'
 import type { PortalAddress } from './net/portals.ts'
@@ -16,6 +24,10 @@ export interface ServeConfig {
   readonly pingTimeoutMs: number | undefined
   /** Connections that one session may have, where nothing has been set for its host. */
   readonly maxConnections: number
+  /** The least that a host must show to get in. */
+  readonly minAuth: AuthenticationFloor
+  /** Those that hosts may authenticate with. */
+  readonly chapAlgorithms: readonly ChapAlgorithm[]
   readonly logLevel: LogLevel
   readonly jsonLog: boolean
 }
@@ -29,6 +41,8 @@ export interface ServeFlags {
   readonly pingAfter?: string
   readonly pingTimeout?: string
   readonly maxConnections?: number
+  readonly minAuth?: string
+  readonly chapAlgorithms?: string
   readonly logLevel?: string
   readonly jsonLog?: boolean
   readonly allowUnauthenticated?: boolean
@@ -63,12 +77,6 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
   const stateDirectory =
     flags.state === undefined ? defaultStateDirectory(env) : path.resolve(flags.state)
   const portals = (flags.portal ?? [`127.0.0.1:${defaultPort}`]).map(parsePortal)
-  const open = portals.find(({ host }) => !isLoopback(host))
-  if (open !== undefined && flags.allowUnauthenticated !== true) {
-    throw new ConfigError(
-      `--portal ${formatPortal(open)}: refused, because hosts are not authenticated yet: whoever reaches this address could read and overwrite every partition. Use a loopback address, or add --allow-unauthenticated where the network itself is trusted`,
-    )
-  }
   const logLevel = logLevels.find((level) => level === (flags.logLevel ?? 'info'))
   if (logLevel === undefined) {
     throw new ConfigError(`--log-level: got ${flags.logLevel}, wanted ${logLevels.join(' | ')}`)
@@ -82,9 +90,45 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
     maxConnections: flags.maxConnections ?? defaultMaxConnections,
+    minAuth: readFloor(flags, portals),
+    chapAlgorithms: readAlgorithms(flags.chapAlgorithms),
     logLevel,
     jsonLog: flags.jsonLog ?? false,
   }
+}
+
+/** What hosts must show where nothing has been said: CHAP, unless only this machine reaches the portals. */
+export function defaultFloor(portals: readonly PortalAddress[]): AuthenticationFloor {
+  return portals.every(({ host }) => isLoopback(host)) ? 'none' : 'chap'
+}
+
+/** To let in hosts from other machines that show nothing takes plain words. Throws ConfigError. */
+function readFloor(
+  { minAuth, allowUnauthenticated }: ServeFlags,
+  portals: readonly PortalAddress[],
+): AuthenticationFloor {
+  const floor = authenticationFloors.find((it) => it === minAuth)
+  if (minAuth !== undefined && floor === undefined) {
+    throw new ConfigError(`--min-auth: got ${minAuth}, wanted ${authenticationFloors.join(' | ')}`)
+  }
+  if (allowUnauthenticated === true) {
+    if (floor === undefined || floor === 'none') return 'none'
+    throw new ConfigError(`--min-auth ${floor} and --allow-unauthenticated contradict each other`)
+  }
+  const open = portals.find(({ host }) => !isLoopback(host))
+  if (floor === 'none' && open !== undefined) {
+    throw new ConfigError(
+      `--min-auth none: refused for the portal ${formatPortal(open)}: whoever reaches it could read and overwrite partitions. Leave it out, so that hosts authenticate, or say --allow-unauthenticated where the network itself is trusted`,
+    )
+  }
+  return floor ?? defaultFloor(portals)
+}
+
+function readAlgorithms(list: string | undefined): readonly ChapAlgorithm[] {
+  const algorithms = list === undefined ? chapAlgorithms : parseChapAlgorithms(list)
+  if (algorithms !== undefined) return algorithms
+  const known = chapAlgorithms.map(chapAlgorithmName).join(',')
+  throw new ConfigError(`--chap-algorithms: got ${list}, wanted some of ${known}`)
 }
 
 /** Whole seconds up to an hour, in milliseconds. Throws ConfigError. */

@@ -2,11 +2,19 @@
  * The composition root: opens a state directory and builds the whole server from its parts. Nothing
  * imports it but the command line and index.ts.
  */
-import { type NegotiationPolicy, parseName, standardPolicy } from '@platter/protocol/iscsi'
+import {
+  type AuthenticationFloor,
+  type ChapAlgorithm,
+  chapAlgorithms,
+  type NegotiationPolicy,
+  parseName,
+  standardPolicy,
+} from '@platter/protocol/iscsi'
 import type { Host, Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
 import type { NewArray, NewSecret, PartitionKey, TargetFacade } from './admin/target-facade.ts'
+import { requirementOf, type ServerAuthentication } from './authentication.ts'
 import { ChangeQueue } from './change-queue.ts'
-import { formatPortal } from './config.ts'
+import { defaultFloor, formatPortal } from './config.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
 import { Hosts } from './hosts.ts'
@@ -39,6 +47,10 @@ export interface TargetOptions {
   readonly pingTimeoutMs?: number | undefined
   /** Connections that one session may have, where nothing has been set for its host; 1 by default. */
   readonly maxConnections?: number
+  /** The least that a host must show: nothing, if every portal is a loopback address, else CHAP. */
+  readonly minAuth?: AuthenticationFloor
+  /** Those that hosts may authenticate with; all by default. */
+  readonly chapAlgorithms?: readonly ChapAlgorithm[]
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -120,6 +132,7 @@ class ComposedTarget implements Target {
   readonly #units: ShownUnits
   readonly #redirects: Redirects
   readonly #secrets: Secrets
+  readonly #authentication: ServerAuthentication
   readonly #hosts: Hosts
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
@@ -134,6 +147,10 @@ class ComposedTarget implements Target {
     this.#unlock = unlock
     this.#log = options.log ?? silentLog
     this.#secrets = new Secrets(state)
+    this.#authentication = {
+      floor: options.minAuth ?? defaultFloor(options.portals),
+      chapAlgorithms: options.chapAlgorithms ?? chapAlgorithms,
+    }
     this.#hosts = new Hosts(state, options.maxConnections ?? standardPolicy.maxConnections)
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     const { targetName, targetPortalGroupTag } = state.current
@@ -148,7 +165,8 @@ class ComposedTarget implements Target {
         pingTimeoutMs: options.pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
       },
       executor: this.#devices,
-      credentialsOf: (initiatorName) => this.#secrets.credentialsOf(initiatorName),
+      requirementOf: (initiatorName) =>
+        requirementOf(initiatorName, this.#authentication, this.#secrets),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })

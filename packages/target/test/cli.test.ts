@@ -265,9 +265,12 @@ t.test('what cannot be understood ends with 2, and says what was wanted', async 
       ['serve', '--portal', '127.0.0.1:99999'],
       /--portal: got 127\.0\.0\.1:99999, wanted HOST:PORT/,
     ],
-    [['serve', '--portal', '0.0.0.0:3260'], /not authenticated yet.*--allow-unauthenticated/],
-    [['serve', '--portal', '[::]:3260'], /refused, because hosts are not authenticated/],
-    [['serve', '--portal', 'example.org'], /refused, because hosts are not authenticated/],
+    [
+      ['serve', '--portal', '0.0.0.0:3260', '--min-auth', 'none'],
+      /--min-auth none: refused for the portal 0\.0\.0\.0:3260.*--allow-unauthenticated/,
+    ],
+    [['serve', '--min-auth', 'some'], /Allowed choices are none, chap, chap-mutual/],
+    [['serve', '--chap-algorithms', 'md4'], /got md4, wanted some of md5,sha1,sha256,sha3-256/],
     [['serve', '--log-level', 'loud'], /Allowed choices are error, warn, info, debug/],
   ]
   for (const [args, message] of misuses) {

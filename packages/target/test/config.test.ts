@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ConfigError, readServeConfig } from '../src/config.ts'
+import { ConfigError, readServeConfig, type ServeFlags } from '../src/config.ts'
 
 t.test('pings are told in whole seconds, up to an hour', async (t) => {
   const config = readServeConfig({ pingAfter: '1', pingTimeout: '3600' }, {})
@@ -7,5 +7,36 @@ t.test('pings are told in whole seconds, up to an hour', async (t) => {
   t.equal(readServeConfig({}, {}).pingAfterMs, undefined)
   for (const pingAfter of ['0', '3601', '-1', '1.5', '1s', '']) {
     t.throws(() => readServeConfig({ pingAfter }, {}), ConfigError, pingAfter)
+  }
+})
+
+t.test(
+  'hosts from other machines must authenticate, unless plain words say otherwise',
+  async (t) => {
+    const floorOf = (flags: ServeFlags) => readServeConfig(flags, {}).minAuth
+    const loopback = ['127.0.0.1:3260', '[::1]', 'localhost', '127.1.2.3']
+    t.equal(floorOf({}), 'none')
+    t.equal(floorOf({ portal: loopback }), 'none')
+    for (const open of ['0.0.0.0', '[::]:3260', '192.0.2.1', 'example.org', '[2001:db8::1]']) {
+      const portal = [...loopback, open]
+      t.equal(floorOf({ portal }), 'chap', open)
+      t.equal(floorOf({ portal, minAuth: 'chap-mutual' }), 'chap-mutual')
+      t.equal(floorOf({ portal, allowUnauthenticated: true }), 'none')
+      t.equal(floorOf({ portal, minAuth: 'none', allowUnauthenticated: true }), 'none')
+      t.throws(() => floorOf({ portal, minAuth: 'none' }), /refused for the portal/)
+    }
+    t.equal(floorOf({ portal: loopback, minAuth: 'chap' }), 'chap')
+    for (const minAuth of ['chap', 'chap-mutual']) {
+      t.throws(() => floorOf({ minAuth, allowUnauthenticated: true }), /contradict each other/)
+    }
+    t.throws(() => floorOf({ minAuth: 'CHAP' }), /--min-auth: got CHAP, wanted none \| chap/)
+  },
+)
+
+t.test('CHAP algorithms are told by name, and all are allowed if none are', async (t) => {
+  t.same(readServeConfig({}, {}).chapAlgorithms, [5, 6, 7, 8])
+  t.same(readServeConfig({ chapAlgorithms: 'sha3-256,sha256' }, {}).chapAlgorithms, [8, 7])
+  for (const chapAlgorithms of ['', 'md4', 'sha256,', '5']) {
+    t.throws(() => readServeConfig({ chapAlgorithms }, {}), ConfigError, chapAlgorithms)
   }
 })

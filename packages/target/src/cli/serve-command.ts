@@ -1,4 +1,5 @@
 /** `platterd serve`: runs a target until it is told to stop. */
+import { authenticationFloors, chapAlgorithmName, chapAlgorithms } from '@platter/protocol/iscsi'
 import { Command, Option } from 'commander'
 import type { Partition, Status } from '../admin/model.ts'
 import { ConfigError, readServeConfig, type ServeConfig, type ServeFlags } from '../config.ts'
@@ -34,9 +35,19 @@ export function serveCommand(io: CliIo): Command {
     .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
     .option('--json-log', 'log JSON lines')
     .option('--json', 'print what is served as one line of JSON once it is')
+    .addOption(
+      new Option(
+        '--min-auth <least>',
+        'let in only hosts that show this (default: none on loopback addresses, else chap)',
+      ).choices(authenticationFloors),
+    )
+    .option(
+      '--chap-algorithms <list>',
+      `those that hosts may use (default: ${chapAlgorithms.map(chapAlgorithmName).join(',')})`,
+    )
     .option(
       '--allow-unauthenticated',
-      'allow portals that are not loopback: any host may use any partition',
+      'let in hosts that have no secret, from wherever they can reach a portal',
     )
     .action((flags: Flags) => serve(io, flags))
 }

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import {
+  type AuthenticationFloor,
   CHAP_CHALLENGE_BYTES_MAX,
   type Challenges,
   type ChapAlgorithm,
@@ -21,24 +22,27 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import { refused } from './login-request.ts'
-
-/** Ways in which a host may get by without CHAP. */
-export type AuthMethod = 'None'
+import type { AuthMethod, ProtocolVersion } from './version.ts'
 
 export interface HostCredentials {
   /** How the host shows that it is itself. */
   readonly host: ChapIdentity
-  /** How we show the host that we are; the host must ask for it, if we can. */
+  /** How we show the host who we are; if we can, it must ask for it. */
   readonly target?: ChapIdentity | undefined
 }
 
-export interface AuthenticationPolicy {
-  /** What a host that has no credentials may use. One that has them must use CHAP. */
-  readonly authMethods: readonly AuthMethod[]
+/** What a host must show, at the least, and with what. */
+export interface AuthenticationRequirement {
+  readonly floor: AuthenticationFloor
   readonly chapAlgorithms: readonly ChapAlgorithm[]
+  /** Undefined: the host has no secret here, and gets in without one or not at all. */
+  readonly credentials: HostCredentials | undefined
+}
+
+export interface AuthenticationPolicy {
   readonly challenges: Challenges
-  /** What the host with this iSCSI name was given, if it was given anything. */
-  credentialsOf(initiatorName: string): HostCredentials | undefined
+  /** What the host with this iSCSI name must show, whether or not it is known. */
+  requirementOf(initiatorName: string): AuthenticationRequirement
 }
 
 /** Stands for the secret of hosts that have none. Nobody knows it. */
@@ -55,13 +59,19 @@ type State =
   | { readonly expects: 'nothing' }
 
 export class Authentication {
-  readonly #policy: AuthenticationPolicy
-  readonly #credentials: HostCredentials | undefined
+  readonly #challenges: Challenges
+  readonly #requirement: AuthenticationRequirement
+  readonly #methods: readonly AuthMethod[]
+  readonly #algorithms: readonly ChapAlgorithm[]
   #state: State = { expects: 'AuthMethod' }
 
-  constructor(policy: AuthenticationPolicy, initiatorName: string) {
-    this.#policy = policy
-    this.#credentials = policy.credentialsOf(initiatorName)
+  /** Of a login that has agreed on `version`. */
+  constructor(policy: AuthenticationPolicy, initiatorName: string, version: ProtocolVersion) {
+    this.#challenges = policy.challenges
+    this.#requirement = policy.requirementOf(initiatorName)
+    const { floor, chapAlgorithms } = this.#requirement
+    this.#methods = version.authMethods.filter((it) => floor === 'none' || it !== 'None')
+    this.#algorithms = version.chapAlgorithms.filter((it) => chapAlgorithms.includes(it))
   }
 
   /** The host is who it says, or need not show it. */
@@ -71,11 +81,7 @@ export class Authentication {
 
   /** Whether a login may begin behind the security stage. */
   get mayBeLeftOut(): boolean {
-    return this.#withoutChap.includes('None')
-  }
-
-  get #withoutChap(): readonly AuthMethod[] {
-    return this.#credentials === undefined ? this.#policy.authMethods : []
+    return this.#methods.includes('None')
   }
 
   /**
@@ -105,9 +111,10 @@ export class Authentication {
     // An initiator that wants to leave the stage without a word on methods wants none.
     const list = offered ?? 'None'
     const methods = parseList(list) ?? []
-    // A host that has no credentials, and offers nothing but CHAP, learns in the end that it has none.
+    // CHAP leads a host without credentials nowhere: it is for hosts that offer nothing else.
+    const without = this.#requirement.credentials === undefined && this.mayBeLeftOut
     const method =
-      this.#withoutChap.find((it) => methods.includes(it)) ?? methods.find((it) => it === 'CHAP')
+      without && methods.includes('None') ? 'None' : methods.find((it) => this.#allows(it))
     if (method === undefined) {
       throw failed(`none of the authentication methods ${list} is acceptable`)
     }
@@ -115,16 +122,19 @@ export class Authentication {
     return offered === undefined ? [] : [['AuthMethod', method]]
   }
 
+  #allows(method: string): boolean {
+    return this.#methods.some((it) => it === method)
+  }
+
   #challenge(keys: Map<string, string>): TextPair[] {
     expectKeys(keys, ['CHAP_A'])
     const list = keys.get('CHAP_A') as string
     const offered = (parseList(list) ?? []).map(parseNumber)
-    const { chapAlgorithms, challenges } = this.#policy
     const algorithm = offered
-      .map((number) => chapAlgorithms.find((allowed) => allowed === number))
+      .map((number) => this.#algorithms.find((allowed) => allowed === number))
       .find((allowed) => allowed !== undefined)
     if (algorithm === undefined) throw failed(`none of the CHAP algorithms ${list} is acceptable`)
-    const challenge = challenges.issue()
+    const challenge = this.#challenges.issue()
     this.#state = { expects: 'CHAP_R', algorithm, challenge }
     return [
       ['CHAP_A', `${algorithm}`],
@@ -140,17 +150,21 @@ export class Authentication {
     const mutual = keys.has('CHAP_I') || keys.has('CHAP_C')
     expectKeys(keys, mutual ? ['CHAP_N', 'CHAP_R', 'CHAP_I', 'CHAP_C'] : ['CHAP_N', 'CHAP_R'])
     const asked = mutual ? challengeOf(keys) : undefined
-    if (asked !== undefined && this.#policy.challenges.isOurs(asked.bytes)) {
+    if (asked !== undefined && this.#challenges.isOurs(asked.bytes)) {
       throw failed('the challenge is one of ours, sent back')
     }
-    const { user, secret } = this.#credentials?.host ?? nobody
+    const { credentials, floor } = this.#requirement
+    const { user, secret } = credentials?.host ?? nobody
     const expected = chapResponse(algorithm, challenge, secret)
     const got = parseBinary(keys.get('CHAP_R') as string) ?? Buffer.alloc(0)
     const sameUser = keys.get('CHAP_N') === user
     if (!isSameResponse(expected, got) || !sameUser) {
       throw failed('CHAP_N and CHAP_R are not those of this host')
     }
-    const own = this.#credentials?.target
+    const own = credentials?.target
+    if (own === undefined && floor === 'chap-mutual') {
+      throw failed('both sides must authenticate, and we have no secret to show to this host')
+    }
     if ((own === undefined) !== (asked === undefined)) {
       throw failed(own ? 'the host does not ask who we are' : 'the host asks who we are')
     }

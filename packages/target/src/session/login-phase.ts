@@ -4,7 +4,6 @@
  */
 import {
   BHS_LENGTH,
-  chapAlgorithms,
   type FramerHandler,
   LoginRequest,
   LoginResponse,
@@ -61,10 +60,8 @@ export class LoginPhase implements FramerHandler {
     const { limits, ...policy } = port.node.options
     this.#login = new TargetLogin({
       ...policy,
-      authMethods: ['None'],
-      chapAlgorithms,
       challenges: port.node.challenges,
-      credentialsOf: (initiatorName) => port.node.options.credentialsOf?.(initiatorName),
+      requirementOf: (initiatorName) => port.node.requirementOf(initiatorName),
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,
       admit: (identity) => port.node.admit(identity),
@@ -141,8 +138,8 @@ export class LoginPhase implements FramerHandler {
     pdu.continued = answer.continued
     pdu.currentStage = answer.currentStage
     pdu.nextStage = answer.nextStage
-    pdu.versionMax = 0
-    pdu.versionActive = 0
+    pdu.versionMax = answer.versionMax
+    pdu.versionActive = answer.versionActive
     this.#header.copy(responder.sink.slab, pdu.isidPosition, 8, 14)
     pdu.tsih = tsih
     pdu.initiatorTaskTag = request.initiatorTaskTag

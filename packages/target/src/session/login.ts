@@ -29,6 +29,7 @@ import {
   refused,
   StageNumber,
 } from './login-request.ts'
+import { type ProtocolVersion, protocolVersions, selectVersion } from './version.ts'
 
 /** What a Login Response is to say; sequence numbers and the TSIH are for the connection to add. */
 export interface LoginResponseFields {
@@ -55,8 +56,6 @@ export type LoginAnswer = LoginResponseFields &
     | { readonly outcome: 'failed'; readonly detail: string }
   )
 
-/** The only version of the protocol (RFC 7143 section 11.12.4). */
-const VERSION = 0x00
 /** The longest data segment a login PDU may have, in bytes (RFC 7143 section 13.12). */
 const LOGIN_SEGMENT_MAX = 8192
 const NO_TEXT = Buffer.alloc(0)
@@ -93,6 +92,8 @@ export class TargetLogin {
   readonly #policy: LoginPolicy
   readonly #text: TextAssembler
   #stage: LoginStage = { name: 'unheard' }
+  /** The one selected, or the oldest when none can be (RFC 7143 section 11.13.3). */
+  #version = protocolVersions[0] as ProtocolVersion
   #requests = 0
   #textBytes = 0
   /** What remains of an answer that is longer than a segment, and whether the stage could end then. */
@@ -125,7 +126,7 @@ export class TargetLogin {
       return this.#answer(request)
     }
     this.#text.append(data, 0, data.length)
-    if (request.continued) return { ...fields(request, NO_TEXT), outcome: 'continue' }
+    if (request.continued) return { ...this.#fields(request, NO_TEXT), outcome: 'continue' }
     const { stage, answers, ready } = this.#negotiate(request, this.#text.take())
     if (stage.name === 'operational' || ready) {
       this.#checkTarget(stage.names)
@@ -156,7 +157,7 @@ export class TargetLogin {
     const stage = this.#stage
     if (stage.name === 'over') throw refused('a Login Request after the end of the login')
     if (stage.name === 'unheard') {
-      this.#checkFirst(request)
+      this.#version = this.#checkFirst(request)
       const { currentStage } = request
       this.#stage = { name: 'identification', header: headerOf(request), currentStage }
     } else {
@@ -168,15 +169,17 @@ export class TargetLogin {
     checkTransit(request)
   }
 
-  #checkFirst({ versionMin, currentStage }: LoginRequest): void {
-    if (versionMin > VERSION) {
-      const message = `Version-min is ${versionMin}, and ${VERSION} is the only version here`
+  #checkFirst(request: LoginRequest): ProtocolVersion {
+    const { versionMin, versionMax, currentStage } = request
+    const version = selectVersion(request)
+    if (version === undefined) {
+      const message = `none of the versions ${versionMin} to ${versionMax} is known here`
       throw refused(message, LoginStatus.UnsupportedVersion)
     }
-    if (currentStage === StageNumber.Security) return
-    if (currentStage !== StageNumber.Operational) {
+    if (currentStage !== StageNumber.Security && currentStage !== StageNumber.Operational) {
       throw refused(`CSG is ${currentStage} in the first request`)
     }
+    return version
   }
 
   #negotiate(request: LoginRequest, pairs: readonly TextPair[]): StageResult {
@@ -213,7 +216,7 @@ export class TargetLogin {
       own.push(negotiation.declare('TargetPortalGroupTag', `${targetPortalGroupTag}`))
       if (targetAlias !== undefined) own.push(negotiation.declare('TargetAlias', targetAlias))
     }
-    const authentication = new Authentication(this.#policy, names.initiatorName)
+    const authentication = new Authentication(this.#policy, names.initiatorName, this.#version)
     if (currentStage === StageNumber.Security) {
       const stage = { ...identified, name: 'security', authentication } as const
       return this.#security(stage, request, pairs, own)
@@ -280,7 +283,7 @@ export class TargetLogin {
     this.#stage = { name: 'over' }
     const { TargetMovedPermanently, TargetMovedTemporarily } = LoginStatus
     return {
-      ...fields(request, encodeText([['TargetAddress', address]])),
+      ...this.#fields(request, encodeText([['TargetAddress', address]])),
       status: permanent ? TargetMovedPermanently : TargetMovedTemporarily,
       outcome: 'failed',
       detail: `sent to ${address}`,
@@ -289,7 +292,7 @@ export class TargetLogin {
 
   /** Responds with the next segment of the answer; the last may end the stage, if both sides want. */
   #answer(request: LoginRequest): LoginAnswer {
-    const response = fields(request, this.#unsent.shift() ?? NO_TEXT)
+    const response = this.#fields(request, this.#unsent.shift() ?? NO_TEXT)
     if (this.#unsent.length > 0) return { ...response, continued: true, outcome: 'continue' }
     if (!request.transit || !this.#ready) return { ...response, outcome: 'continue' }
     const { nextStage } = request
@@ -311,7 +314,21 @@ export class TargetLogin {
 
   #fail(request: LoginRequest, status: LoginStatus, detail: string): LoginAnswer {
     this.#stage = { name: 'over' }
-    return { ...fields(request, NO_TEXT), status, outcome: 'failed', detail }
+    return { ...this.#fields(request, NO_TEXT), status, outcome: 'failed', detail }
+  }
+
+  /** A response that agrees to nothing yet. */
+  #fields({ currentStage }: LoginRequest, text: Buffer): LoginResponseFields {
+    return {
+      status: LoginStatus.Success,
+      transit: false,
+      continued: false,
+      currentStage,
+      nextStage: 0,
+      versionMax: Math.max(...protocolVersions.map(({ number }) => number)),
+      versionActive: this.#version.number,
+      text,
+    }
   }
 }
 
@@ -324,18 +341,4 @@ function stageNumber(stage: Extract<LoginStage, { header: LoginHeader }>): numbe
 /** What FirstBurstLength is answered depends on MaxBurstLength, in whichever order they come. */
 function maxBurstLengthFirst([one]: TextPair, [other]: TextPair): number {
   return Number(other === 'MaxBurstLength') - Number(one === 'MaxBurstLength')
-}
-
-/** A response that agrees to nothing yet. */
-function fields({ currentStage }: LoginRequest, text: Buffer): LoginResponseFields {
-  return {
-    status: LoginStatus.Success,
-    transit: false,
-    continued: false,
-    currentStage,
-    nextStage: 0,
-    versionMax: VERSION,
-    versionActive: VERSION,
-    text,
-  }
 }

@@ -4,6 +4,7 @@
  */
 import {
   Challenges,
+  chapAlgorithms,
   formatTargetAddress,
   LoginStatus,
   type NegotiationPolicy,
@@ -11,7 +12,7 @@ import {
 } from '@platter/protocol/iscsi'
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
-import type { HostCredentials } from './authentication.ts'
+import type { AuthenticationRequirement } from './authentication.ts'
 import { CommandWindow } from './command-window.ts'
 import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'
@@ -50,11 +51,17 @@ export interface TargetNodeOptions {
   readonly limits: SessionLimits
   readonly executor: TaskExecutor
   /** What a host must show to get in; by default nothing. */
-  credentialsOf?(initiatorName: string): HostCredentials | undefined
+  requirementOf?(initiatorName: string): AuthenticationRequirement
   /** Connections that one session of a host may have; by default what `negotiation` says. */
   maxConnections?(initiatorName: string): number
   /** Where a host is sent instead of being let in; by default nowhere. */
   redirect?(initiatorName: string): LoginRedirect | undefined
+}
+
+const nothingRequired: AuthenticationRequirement = {
+  floor: 'none',
+  chapAlgorithms,
+  credentials: undefined,
 }
 
 /** The two ends of a TCP connection, as the portal saw them. */
@@ -82,6 +89,10 @@ export class TargetNode {
 
   constructor(options: TargetNodeOptions) {
     this.options = options
+  }
+
+  requirementOf(initiatorName: string): AuthenticationRequirement {
+    return this.options.requirementOf?.(initiatorName) ?? nothingRequired
   }
 
   /** Live sessions. */

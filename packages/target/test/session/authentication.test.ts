@@ -1,5 +1,6 @@
 import {
   Challenges,
+  type ChapAlgorithm,
   chapAlgorithms,
   chapResponse,
   formatHex,
@@ -13,27 +14,40 @@ import t from 'tap'
 import {
   Authentication,
   type AuthenticationPolicy,
+  type AuthenticationRequirement,
   type HostCredentials,
 } from '../../src/session/authentication.ts'
+import { type ProtocolVersion, protocolVersions } from '../../src/session/version.ts'
 import { names, pairsOf, refuses, send, target, toFullFeature } from '../support/login-exchange.ts'
 
+const version = protocolVersions[0] as ProtocolVersion
 const host: HostCredentials = { host: { user: 'host', secret: Buffer.from('secret of host') } }
 const both: HostCredentials = {
   ...host,
   target: { user: 'target', secret: Buffer.from('secret of target') },
 }
 
+/** What a host that has these must show, and one that has none need not. */
+const required = (credentials: HostCredentials | undefined): AuthenticationRequirement => ({
+  floor: credentials === undefined ? 'none' : 'chap',
+  chapAlgorithms,
+  credentials,
+})
+
+const all = (some: Partial<AuthenticationRequirement>): AuthenticationRequirement => ({
+  ...required(undefined),
+  ...some,
+})
+
 function policyOf(credentials: HostCredentials | undefined): AuthenticationPolicy {
   return {
-    authMethods: ['None'],
-    chapAlgorithms,
     challenges: new Challenges(),
-    credentialsOf: () => credentials,
+    requirementOf: () => required(credentials),
   }
 }
 
 const start = (credentials: HostCredentials | undefined) =>
-  new Authentication(policyOf(credentials), 'iqn.2024-01.org.example:host')
+  new Authentication(policyOf(credentials), 'iqn.2024-01.org.example:host', version)
 
 /** Up to the challenge; then what the host `secret` is of would answer. */
 function challenged(authentication: Authentication, secret = host.host.secret): TextPair[] {
@@ -126,9 +140,9 @@ t.test('nothing is said of our own secret to who has not shown his', async (t) =
 
 t.test('a response is good for its own challenge only', async (t) => {
   const policy = policyOf(host)
-  const first = new Authentication(policy, 'iqn.a')
+  const first = new Authentication(policy, 'iqn.a', version)
   const replayed = challenged(first)
-  const second = new Authentication(policy, 'iqn.a')
+  const second = new Authentication(policy, 'iqn.a', version)
   challenged(second)
   t.equal(
     statusOf(() => second.receive(replayed, true)),
@@ -158,7 +172,7 @@ t.test('keys after the authentication, or half of a question, break it off', asy
 })
 
 t.test('a login leads through CHAP, and only then to the target', async (t) => {
-  const login = target({ credentialsOf: () => host })
+  const login = target({ requirementOf: () => required(host) })
   const stay = { currentStage: 0 }
   t.match(send(login, stay, [...names, ['AuthMethod', 'CHAP']]), { transit: false })
   const challenge = pairsOf(send(login, stay, [['CHAP_A', '5']]))
@@ -172,7 +186,7 @@ t.test('a login leads through CHAP, and only then to the target', async (t) => {
   ])
   t.match(answer, { outcome: 'continue', transit: true, nextStage: 1 })
   t.match(send(login, toFullFeature), { outcome: 'full-feature' })
-  const straight = send(target({ credentialsOf: () => host }), toFullFeature, names)
+  const straight = send(target({ requirementOf: () => required(host) }), toFullFeature, names)
   refuses(t, straight, LoginStatus.AuthenticationFailure)
 })
 
@@ -200,5 +214,65 @@ t.test('whatever keys a host sends, without the secret it is never done', async 
       }
     }),
     { numRuns: 300 },
+  )
+})
+
+t.test('a floor is held, whatever the host offers, and whether or not it is known', async (t) => {
+  const cases: [Partial<AuthenticationRequirement>, string, string | undefined][] = [
+    [{ floor: 'none' }, 'None', 'None'],
+    [{ floor: 'none' }, 'CHAP,None', 'None'],
+    [{ floor: 'none' }, 'CHAP', 'CHAP'],
+    [{ floor: 'none', credentials: host }, 'CHAP,None', 'CHAP'],
+    [{ floor: 'none', credentials: host }, 'None,CHAP', 'None'],
+    [{ floor: 'chap' }, 'None', undefined],
+    [{ floor: 'chap' }, 'None,CHAP', 'CHAP'],
+    [{ floor: 'chap', credentials: host }, 'None,CHAP', 'CHAP'],
+    [{ floor: 'chap-mutual' }, 'None,CHAP', 'CHAP'],
+    [{ floor: 'chap' }, 'KRB5,SRP', undefined],
+  ]
+  for (const [requirement, offer, taken] of cases) {
+    const policy = { challenges: new Challenges(), requirementOf: () => all(requirement) }
+    const authentication = new Authentication(policy, 'iqn.a', version)
+    t.equal(authentication.mayBeLeftOut, requirement.floor === 'none')
+    const step = () => authentication.receive([['AuthMethod', offer]], false)
+    if (taken === undefined) t.equal(statusOf(step), LoginStatus.AuthenticationFailure)
+    else t.same(step(), [['AuthMethod', taken]], offer)
+  }
+})
+
+t.test('of the algorithms only those that version and policy both allow are used', async (t) => {
+  const older: ProtocolVersion = { ...version, chapAlgorithms: [5, 7] }
+  const cases: [ProtocolVersion, readonly ChapAlgorithm[], string, string | undefined][] = [
+    [version, [7, 8], '5,6,7,8', '7'],
+    [version, [7, 8], '8,7', '8'],
+    [version, [7, 8], '5,6', undefined],
+    [older, [7, 8], '8,7', '7'],
+    [older, [8], '8,7,5', undefined],
+  ]
+  for (const [agreed, allowed, offer, taken] of cases) {
+    const requirement = all({ floor: 'chap', chapAlgorithms: allowed, credentials: host })
+    const policy = { challenges: new Challenges(), requirementOf: () => requirement }
+    const authentication = new Authentication(policy, 'iqn.a', agreed)
+    authentication.receive([['AuthMethod', 'CHAP']], false)
+    const step = () => authentication.receive([['CHAP_A', offer]], false)
+    if (taken === undefined) t.equal(statusOf(step), LoginStatus.AuthenticationFailure)
+    else t.equal(new Map(step()).get('CHAP_A'), taken, offer)
+  }
+  const withoutChap = { ...version, authMethods: ['None'] as const }
+  const bound = new Authentication(policyOf(host), 'iqn.a', withoutChap)
+  t.equal(
+    statusOf(() => bound.receive([['AuthMethod', 'CHAP,None']], true)),
+    LoginStatus.AuthenticationFailure,
+  )
+})
+
+t.test('where both must authenticate, a host with one secret does not get in', async (t) => {
+  const requirement = all({ floor: 'chap-mutual', credentials: host })
+  const policy = { challenges: new Challenges(), requirementOf: () => requirement }
+  const authentication = new Authentication(policy, 'iqn.a', version)
+  const response = challenged(authentication)
+  t.equal(
+    statusOf(() => authentication.receive(response, true)),
+    LoginStatus.AuthenticationFailure,
   )
 })

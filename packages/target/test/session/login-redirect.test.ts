@@ -3,6 +3,7 @@ import t from 'tap'
 import type { LoginRedirect } from '../../src/session/login-policy.ts'
 import {
   authNone,
+  chapOnly,
   initiatorName,
   names,
   pairsOf,
@@ -45,7 +46,7 @@ t.test('where to is told in the security stage only to who is authenticated', as
   const second = send(login, toOperational, authNone)
   t.match(second, { outcome: 'failed', status: LoginStatus.TargetMovedTemporarily })
 
-  const never = target({ authMethods: [], redirect: () => elsewhere })
+  const never = target({ requirementOf: chapOnly, redirect: () => elsewhere })
   t.match(send(never, toOperational, [...names, ...authNone]), {
     status: LoginStatus.AuthenticationFailure,
     text: Buffer.alloc(0),

@@ -2,6 +2,7 @@ import { LoginStatus, type TextPair } from '@platter/protocol/iscsi'
 import t from 'tap'
 import {
   authNone,
+  chapOnly,
   initiatorName,
   names,
   type RequestFields,
@@ -69,7 +70,7 @@ t.test('stages go from 0 to 1 or 3 and from 1 to 3, and in no other way', async 
 
 t.test('a first request that goes on stays in its stage', async (t) => {
   for (const currentStage of [1, 2, 3]) {
-    const login = target({ authMethods: [] })
+    const login = target({ requirementOf: chapOnly })
     login.receive(request({ currentStage: 0, continued: true }), Buffer.from('Init'))
     const answer = send(login, { currentStage, transit: currentStage === 1, nextStage: 3 })
     refuses(t, answer, LoginStatus.InitiatorError, /CSG/)

@@ -9,6 +9,7 @@ import t from 'tap'
 import type { LoginIdentity } from '../../src/session/login-policy.ts'
 import {
   authNone,
+  chapOnly,
   initiatorName,
   names,
   pairsOf,
@@ -86,7 +87,7 @@ t.test('a login may begin in the operational stage when no authentication is ask
   t.same(pairsOf(answer), { TargetPortalGroupTag: '1', MaxRecvDataSegmentLength: '262144' })
   refuses(
     t,
-    send(target({ authMethods: [] }), toFullFeature, names),
+    send(target({ requirementOf: chapOnly }), toFullFeature, names),
     LoginStatus.AuthenticationFailure,
   )
 })
@@ -118,9 +119,9 @@ t.test('a method that we do not allow fails the authentication', async (t) => {
     const answer = send(target(), toOperational, [...names, ['AuthMethod', list]])
     refuses(t, answer, LoginStatus.AuthenticationFailure)
   }
-  const none = send(target({ authMethods: [] }), toOperational, [...names, ...authNone])
+  const none = send(target({ requirementOf: chapOnly }), toOperational, [...names, ...authNone])
   refuses(t, none, LoginStatus.AuthenticationFailure)
-  const silent = send(target({ authMethods: [] }), toOperational, names)
+  const silent = send(target({ requirementOf: chapOnly }), toOperational, names)
   refuses(t, silent, LoginStatus.AuthenticationFailure)
 })
 

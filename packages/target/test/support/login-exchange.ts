@@ -27,16 +27,21 @@ export const policy: LoginPolicy = {
     headerDigest: ['CRC32C', 'None'],
     maxRecvDataSegmentLength: 262144,
   },
-  authMethods: ['None'],
-  chapAlgorithms,
   challenges: new Challenges(),
-  credentialsOf: () => undefined,
+  requirementOf: () => ({ floor: 'none', chapAlgorithms, credentials: undefined }),
   loginRequestsMax: 16,
   textBytesMax: 65536,
   admit: () => undefined,
   maxConnections: () => 4,
   redirect: () => undefined,
 }
+
+/** No host gets in without CHAP, and there is none that has a secret. */
+export const chapOnly: LoginPolicy['requirementOf'] = () => ({
+  floor: 'chap',
+  chapAlgorithms,
+  credentials: undefined,
+})
 
 export function target(overrides: Partial<LoginPolicy> = {}): TargetLogin {
   return new TargetLogin({ ...policy, ...overrides })

@@ -20,16 +20,26 @@ const readsPastAllocationLength = [
 
 /**
  * Whether tshark may take this PDU for malformed: its data end as said above, or its text goes on in
- * another PDU (RFC 7143 section 6.1 lets it be cut anywhere), and tshark reads each by itself.
+ * another PDU (RFC 7143 section 6.1 lets it be cut anywhere), and tshark reads each by itself; or a host
+ * has sent a SANITIZE list that is shorter than it says, as the conformance suite does on purpose.
  */
-export function mayBeTakenForMalformed({ header, command, partOfText }: CapturedPdu): boolean {
-  if (partOfText) return true
+export function mayBeTakenForMalformed(pdu: CapturedPdu): boolean {
+  const { header, command, partOfText } = pdu
+  if (partOfText || bringsCutOverwriteList(pdu)) return true
   if (command === undefined || (header.readUInt8(0) & 0x3f) !== Opcode.DataIn) return false
   const cdb = command.buffer.subarray(command.cdbPosition)
   return readsPastAllocationLength.some(({ opcode, serviceAction, allocationLengthAt, bytes }) => {
     if (cdb.readUInt8(0) !== opcode || (cdb.readUInt8(1) & 0x1f) !== serviceAction) return false
     return cdb.readUIntBE(allocationLengthAt, bytes) === header.readUIntBE(5, 3)
   })
+}
+
+/** OVERWRITE with immediate data that end before its initialization pattern does (SBC-3 section 5.24). */
+function bringsCutOverwriteList({ header, data }: CapturedPdu): boolean {
+  const isCommand = (header.readUInt8(0) & 0x3f) === Opcode.ScsiCommand
+  if (!isCommand || header.readUInt8(32) !== 0x48 || (header.readUInt8(33) & 0x1f) !== 1)
+    return false
+  return data.length >= 4 && data.length < 4 + data.readUInt16BE(2)
 }
 
 /**

@@ -234,6 +234,8 @@ t.test('a write-protected unit keeps its blocks', async (t) => {
   t.equal(verdict(await unmap(execute, [[0, 1]])), '07/27/00')
   for (const opcode of writeSames) {
     t.equal(verdict(await execute(same(opcode, 0, 1), ZERO_BLOCK)), '07/27/00')
+    const unmapping = same(opcode, 0, 1, WriteSameFlag.Unmap)
+    t.equal(verdict(await execute(unmapping, ZERO_BLOCK)), '07/27/00')
   }
 })
 

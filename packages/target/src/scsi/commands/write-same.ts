@@ -29,8 +29,9 @@ function writeSame10(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
   const blockCount = readTransferLength10(cdb, cdbPosition)
   const flags = readFlags(task)
+  if (unit.writeProtected) fail(task, writeProtected)
   // Bit 0 is NDOB in the 16 byte CDB only; here it was RELADR.
-  if ((flags & WriteSameFlag.NoDataOut) !== 0) fail(task, invalidFieldInCdb(1, 0))
+  else if ((flags & WriteSameFlag.NoDataOut) !== 0) fail(task, invalidFieldInCdb(1, 0))
   // LBPWS10 is 0: hosts unmap by UNMAP or WRITE SAME(16).
   else if ((flags & WriteSameFlag.Unmap) !== 0) fail(task, invalidFieldInCdb(1, 3))
   else writeSame(task, unit, readLba10(cdb, cdbPosition), blockCount)

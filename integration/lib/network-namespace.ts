@@ -25,8 +25,13 @@ export class NetworkNamespace {
   /** Adds a tap device for a virtual machine; `address`, as 10.0.0.1/24, is this side's. */
   async addTap(device: string, address: string): Promise<void> {
     await this.#ip('tuntap', 'add', 'dev', device, 'mode', 'tap')
-    await this.#ip('address', 'add', address, 'dev', device)
+    await this.addAddress(device, address)
     await this.#ip('link', 'set', device, 'up')
+  }
+
+  /** Gives a device an address, as 10.0.0.1/24; `lo` is there from the beginning. */
+  async addAddress(device: string, address: string): Promise<void> {
+    await this.#ip('address', 'add', address, 'dev', device)
   }
 
   /** What to run instead, so that the program runs in this namespace; its process id stays its own. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { askAdmin } from './admin-api.ts'
+import type { CapturedPlace } from './capture/traffic-capture.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { BackgroundProcess, type Outcome, run } from './command.ts'
 import type { NetworkNamespace } from './network-namespace.ts'
@@ -28,11 +29,11 @@ export interface PartitionRequest {
   readonly blockSize?: string
 }
 
-/** In tests, has the traffic of this port captured and checked. */
-export async function watchedUnderTap(port: number): Promise<void> {
+/** In tests, has the traffic of these ports captured and checked. */
+export async function watchedUnderTap(place: CapturedPlace): Promise<void> {
   if (process.env.TAP !== '1') return
   const { watchTraffic } = await import('./capture/checked-traffic.ts')
-  await watchTraffic(port)
+  await watchTraffic(place)
 }
 
 /** What `platterd partition create --json` answers. */
@@ -83,30 +84,40 @@ export class TargetProcess {
     return target
   }
 
-  /** Starts one on iSCSI's own port of an address of this network, open to whoever reaches it. */
-  static async startIn(network: NetworkNamespace, host: string): Promise<TargetProcess> {
+  /**
+   * Starts one on iSCSI's own port of an address of this network, open to whoever reaches it. It is
+   * given `flags` at each start.
+   */
+  static async startIn(
+    network: NetworkNamespace,
+    host: string,
+    flags: readonly string[] = [],
+  ): Promise<TargetProcess> {
     const place = { host, port: 3260, network }
-    const flags = ['--allow-unauthenticated']
-    const target = new TargetProcess(place, temporaryDirectory(), flags)
+    const open = [...flags, '--allow-unauthenticated']
+    const target = new TargetProcess(place, temporaryDirectory(), open)
     await target.serve()
     return target
   }
 
   /** Runs `platterd serve` and waits until it accepts connections and commands. */
   async serve(): Promise<void> {
-    const portals = 1 + this.#flags.filter((flag) => flag === '--portal').length
-    const portal = ['--portal', this.portal]
+    const flags = ['--portal', this.portal, ...this.#flags]
+    const portals = flags.filter((_, index) => flags[index - 1] === '--portal')
     const state = ['--state', this.stateDirectory]
-    const parameters = [platterdScript(), 'serve', ...state, ...portal, ...this.#flags]
+    const parameters = [platterdScript(), 'serve', ...state, ...flags]
     const here: [string, string[]] = [process.execPath, parameters]
     const server = new BackgroundProcess(...(this.#network?.inside(...here) ?? here))
     this.#process = server
     const ready = server.untilReady(async () => {
       const { status, body } = await askAdmin(this.stateDirectory, 'GET', '/api/v1/status')
-      return status === 200 && (body as { portals: string[] }).portals.length === portals
+      return status === 200 && (body as { portals: string[] }).portals.length === portals.length
     })
-    const watched = this.#network === undefined ? watchedUnderTap(this.port) : undefined
-    await Promise.all([ready, watched])
+    const others = portals
+      .map((it) => Number(/:(\d+)$/.exec(it)?.[1]))
+      .filter((it) => it !== this.port)
+    const ports = [this.port, ...new Set(others)] as const
+    await Promise.all([ready, watchedUnderTap({ ports, network: this.#network })])
   }
 
   get portal(): string {

@@ -54,7 +54,7 @@ export async function startTgtd(files: readonly string[], accounts?: TgtdAccount
     const shown = await run('tgtadm', ['-C', control, '--op', 'show', '--mode', 'sys'])
     return shown.status === 0
   })
-  await watchedUnderTap(port)
+  await watchedUnderTap({ ports: [port] })
   await administer('--op', 'new', '--mode', 'target', '--tid', '1', '-T', targetName)
   for (const [index, file] of files.entries()) {
     const lun = ['--tid', '1', '--lun', String(index + 1)]

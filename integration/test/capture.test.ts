@@ -45,7 +45,7 @@ async function captureSession(digest: 'CRC32C' | 'None'): Promise<Captured> {
     size: '8M',
   })
   const targetName = await target.targetName()
-  const capture = await TrafficCapture.start(target.port)
+  const capture = await TrafficCapture.start({ ports: [target.port] })
   const keys = { HeaderDigest: digest, DataDigest: digest }
   const connection = await RawConnection.logIn(target.port, { targetName, keys })
   await connection.command(lun ?? -1, Buffer.alloc(16))
@@ -159,6 +159,26 @@ t.test(
     }
   },
 )
+
+t.test('numbers out of order are complained of', needs, async (t) => {
+  const { file, ports } = await captured('None')
+  const places: [string, number, number, number, RegExp][] = [
+    ['status', 0x21, 24, 2, /StatSN is \d+, wanted \d+/],
+    ['expected', 0x24, 28, -2, /ExpCmdSN goes back from \d+ to \d+/],
+    ['maximum', 0x24, 32, -2, /MaxCmdSN goes back from \d+ to \d+/],
+    ['closed', 0x24, 32, -0x1000, /MaxCmdSN is \d+, and ExpCmdSN \d+/],
+  ]
+  for (const [name, opcode, at, by, complaint] of places) {
+    const add = (payload: Buffer) =>
+      payload.writeUInt32BE((payload.readUInt32BE(at) + by) >>> 0, at)
+    const copy = await changed(file, name, opcodeIs(opcode), add)
+    const { complaints } = await checkCapture(copy, ports)
+    t.ok(
+      complaints.some((text) => complaint.test(text)),
+      `${name}: ${complaints}`,
+    )
+  }
+})
 
 t.test('packets that are missing end the comparison of their connection', needs, async (t) => {
   const { file, ports } = await captured('None')

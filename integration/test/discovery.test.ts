@@ -1,13 +1,13 @@
 /** Which portals SendTargets tells of, on several addresses and in several networks. */
 import t from 'tap'
-import { askAdmin } from '../lib/admin-api.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
-import { BackgroundProcess, runOk } from '../lib/command.ts'
+import { runOk } from '../lib/command.ts'
+import { NetworkNamespace } from '../lib/network-namespace.ts'
 import { freePort } from '../lib/port.ts'
 import { type Pdu, RawConnection } from '../lib/raw-connection.ts'
 import { encodeKeys } from '../lib/raw-pdu.ts'
 import { requires } from '../lib/requires.ts'
-import { platterdScript, TargetProcess } from '../lib/target-process.ts'
+import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
 
@@ -101,30 +101,20 @@ t.test(
   'between networks nothing is told: a host of one does not hear of the other',
   requires('clients', 'networks', 'root'),
   async (t) => {
-    const addresses = ['192.0.2.1', '198.51.100.1', '2001:db8::1']
+    const network = await NetworkNamespace.create()
     const prefixes = ['192.0.2.1/24', '198.51.100.1/24', '2001:db8::1/64']
-    const add = prefixes.map((prefix) => `ip address add ${prefix} dev lo`).join(' && ')
-    const inNamespace = `ip link set lo up && ${add} && exec "$@"`
-    const stateDirectory = temporaryDirectory()
+    for (const prefix of prefixes) await network.addAddress('lo', prefix)
+    const addresses = prefixes.map((prefix) => prefix.replace(/\/.*/, ''))
     const portals = ['192.0.2.1:3260', '198.51.100.1:3260', '[2001:db8::1]:3260']
-    const serve = [process.execPath, platterdScript(), 'serve', '--state', stateDirectory]
-    const flags = ['--allow-unauthenticated', ...portals.flatMap((it) => ['--portal', it])]
-    const server = new BackgroundProcess('unshare', [
-      ...['--net', 'sh', '-c', inNamespace, 'sh'],
-      ...serve,
-      ...flags,
-    ])
-    await server.untilReady(async () => {
-      return (await askAdmin(stateDirectory, 'GET', '/api/v1/status')).status === 200
-    })
+    const others = portals.slice(1).flatMap((portal) => ['--portal', portal])
+    const target = await TargetProcess.startIn(network, '192.0.2.1', others)
     for (const [index, portal] of portals.entries()) {
-      const enter = [`--target=${server.pid}`, '--net', 'iscsi-ls', `iscsi://${portal}`]
-      const listed = await runOk('nsenter', enter)
+      const listed = await runOk(...network.inside('iscsi-ls', [`iscsi://${portal}`]))
       t.same(
         addresses.filter((address) => listed.includes(address)),
         [addresses[index]],
       )
     }
-    t.equal(await server.end('SIGTERM'), 0)
+    t.equal(await target.stop(), 0)
   },
 )

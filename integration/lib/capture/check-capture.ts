@@ -1,6 +1,7 @@
 /** Holds what tshark says of a capture against what our decoder says of the same bytes. */
 import { readFile } from 'node:fs/promises'
 import { describePdu } from '@platter/protocol/iscsi'
+import { numberingComplaints } from './numbering.ts'
 import { type CapturedFrame, type CapturedPdu, decodeCapture } from './pdu-stream.ts'
 import { type DissectedFrame, dissect } from './tshark.ts'
 import { comparedFields, expectedValues, lunField, textField } from './tshark-fields.ts'
@@ -27,8 +28,8 @@ export interface CaptureOptions {
 }
 
 /**
- * Checks the capture of servers at these ports: nothing malformed, no bad digest, and each field of
- * each PDU the same to tshark as to us.
+ * Checks the capture of servers at these ports: nothing malformed, no bad digest, each field of
+ * each PDU the same to tshark as to us, and the numbers of what targets send in order.
  */
 export async function checkCapture(
   file: string,
@@ -36,10 +37,11 @@ export async function checkCapture(
   options: CaptureOptions = {},
 ): Promise<CaptureReport> {
   const frames = decodeCapture(await readFile(file), ports)
-  return compareFrames(frames, await dissect(file, ports, comparedFields), options)
+  const report = compareFrames(frames, await dissect(file, ports, comparedFields), options)
+  return { ...report, complaints: [...report.complaints, ...numberingComplaints(frames)] }
 }
 
-/** What `checkCapture` says, of frames that are decoded and dissected already. */
+/** Holds what tshark says of frames against what we do. */
 export function compareFrames(
   frames: ReadonlyMap<number, CapturedFrame>,
   dissected: ReadonlyMap<number, DissectedFrame>,

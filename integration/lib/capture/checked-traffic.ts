@@ -9,14 +9,14 @@ import t from 'tap'
 import { temporaryDirectory } from '../cleanup.ts'
 import { notRun } from '../not-run.ts'
 import { checkCapture } from './check-capture.ts'
-import { TrafficCapture } from './traffic-capture.ts'
+import { type CapturedPlace, TrafficCapture } from './traffic-capture.ts'
 
 /** Where captures that fail are kept. */
 const keptIn = join(import.meta.dirname, '..', '..', '.tap', 'captures')
 const complaintsShownMax = 20
 
-/** By their ports. */
-const captures = new Map<number, Promise<TrafficCapture>>()
+/** By network and ports: a server that is started again is captured already. */
+const captures = new Map<string, Promise<TrafficCapture>>()
 let lacks: readonly string[] | undefined
 let whyMalformed: string | undefined
 
@@ -28,8 +28,8 @@ export function sendsMalformedRequests(why: string): void {
   whyMalformed = why
 }
 
-/** Has what goes to and from this port of the loopback interface captured from now on, and checked. */
-export async function watchTraffic(port: number): Promise<void> {
+/** Has what goes to and from these ports captured from now on, and checked. */
+export async function watchTraffic(place: CapturedPlace): Promise<void> {
   if (lacks === undefined) {
     lacks = lackedForCaptures()
     t.on('idle', () => {
@@ -39,8 +39,9 @@ export async function watchTraffic(port: number): Promise<void> {
     if (lacks.length > 0) t.test('the traffic passes tshark', notRun(lacks), () => {})
   }
   if (lacks.length > 0) return
-  const capture = captures.get(port) ?? TrafficCapture.start(port)
-  captures.set(port, capture)
+  const name = `${place.network?.name ?? ''} ${place.ports}`
+  const capture = captures.get(name) ?? TrafficCapture.start(place)
+  captures.set(name, capture)
   await capture
 }
 
@@ -49,7 +50,7 @@ function lackedForCaptures(): string[] {
   const tshark = spawnSync('tshark', ['--version'])
   if (tshark.error !== undefined) return ['the package tshark']
   const interfaces = spawnSync('dumpcap', ['-D'], { encoding: 'utf8' })
-  return / lo\b/.test(interfaces.stdout ?? '') ? [] : ['the right to capture (be root)']
+  return / any\b/.test(interfaces.stdout ?? '') ? [] : ['the right to capture (be root)']
 }
 
 function addCheck(started: readonly Promise<TrafficCapture>[]): void {
@@ -59,7 +60,7 @@ function addCheck(started: readonly Promise<TrafficCapture>[]): void {
     await Promise.all(traffic.map((capture) => capture.stop()))
     const file = join(temporaryDirectory(), 'traffic.pcap')
     await TrafficCapture.write(file, traffic)
-    const ports = new Set(traffic.map(({ port }) => port))
+    const ports = new Set(traffic.flatMap(({ place }) => place.ports))
     const responsesOnly = whyMalformed !== undefined
     const report = await checkCapture(file, ports, { responsesOnly })
     const cut = traffic.reduce((sum, capture) => sum + capture.cut, 0)

@@ -1,10 +1,12 @@
-/** Capture files in pcap's classic format, and the TCP segments in them: Ethernet frames of IPv4 or IPv6. */
+/** Capture files in pcap's classic format, and the segments and datagrams in them, by IPv4 or IPv6. */
 
 /** Little-endian, microseconds: what dumpcap -P writes on the machines that we test on. */
 const MAGIC = 0xa1b2c3d4
 const FILE_HEADER_LENGTH = 24
 const RECORD_HEADER_LENGTH = 16
-const ETHERNET = 1
+/** Linux's "cooked" frames, which dumpcap has of any interface: 16 bytes, the EtherType last. */
+const LINUX_SLL = 113
+const FRAME_HEADER_LENGTH = 16
 
 const EtherType = { IPv4: 0x0800, IPv6: 0x86dd } as const
 const Protocol = { Tcp: 6, Udp: 17 } as const
@@ -41,7 +43,7 @@ function checkHeader(header: Buffer): void {
   const magic = header.readUInt32LE(0)
   if (magic !== MAGIC) throw new Error(`not a pcap file: it begins with ${magic.toString(16)}`)
   const link = header.readUInt32LE(20)
-  if (link !== ETHERNET) throw new Error(`link type ${link} of a capture, wanted Ethernet (1)`)
+  if (link !== LINUX_SLL) throw new Error(`link type ${link} of a capture, wanted 113 (LINUX_SLL)`)
 }
 
 /** What one TCP segment says; `payload` is a view of its record. */
@@ -67,9 +69,9 @@ export interface Datagram {
 /** The segment or datagram in a record; undefined when it holds neither. */
 export function decodeRecord(record: Buffer): Segment | Datagram | undefined {
   const frame = record.subarray(RECORD_HEADER_LENGTH)
-  if (frame.length < 14 + 20) return undefined
-  const type = frame.readUInt16BE(12)
-  const packet = frame.subarray(14)
+  if (frame.length < FRAME_HEADER_LENGTH + 20) return undefined
+  const type = frame.readUInt16BE(FRAME_HEADER_LENGTH - 2)
+  const packet = frame.subarray(FRAME_HEADER_LENGTH)
   if (type === EtherType.IPv4) {
     // The length is 0 where the segment was too long for its field, and then ends with the frame.
     const end = packet.readUInt16BE(2) || packet.length

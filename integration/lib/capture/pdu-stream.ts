@@ -26,6 +26,7 @@ export interface CapturedPdu {
 
 /** What a frame brings to an end. */
 export interface CapturedFrame {
+  /** Named by its ends, and by the frame that it begins with: the same ends may have another later. */
   readonly connection: string
   readonly sender: Sender
   readonly pdus: CapturedPdu[]
@@ -117,6 +118,7 @@ class Direction implements FramerHandler {
 
 /** A connection, from its first segment on: both directions, and the digests that they agree on. */
 class Connection {
+  readonly name: string
   readonly initiator = new Direction(this)
   readonly target = new Direction(this)
   hasGap = false
@@ -125,6 +127,10 @@ class Connection {
   /** By their tags, which a later command may have again. */
   readonly #commands = new Map<number, ScsiCommand>()
   readonly #response = new LoginResponse()
+
+  constructor(name: string) {
+    this.name = name
+  }
 
   /** The command that has the same Initiator Task Tag. */
   commandOf(header: Buffer): ScsiCommand | undefined {
@@ -164,11 +170,11 @@ export function decodeCapture(
     const segment = decodeRecord(record)
     if (segment?.protocol !== 'tcp') continue
     if (!ports.has(segment.fromPort) && !ports.has(segment.toPort)) continue
-    const name = connectionOf(segment)
-    let connection = connections.get(name)
+    const ends = connectionOf(segment)
+    let connection = connections.get(ends)
     if (connection === undefined || (segment.syn && !segment.ack)) {
-      connection = new Connection()
-      connections.set(name, connection)
+      connection = new Connection(`${ends} #${index + 1}`)
+      connections.set(ends, connection)
     }
     const sender = ports.has(segment.fromPort) ? 'target' : 'initiator'
     const direction = connection[sender]
@@ -182,7 +188,7 @@ export function decodeCapture(
     const afterGap = connection.hasGap
     const afterComplaint = before !== null
     const fate = { afterGap, afterComplaint, complaint }
-    frames.set(index + 1, { connection: name, sender, pdus, ...fate })
+    frames.set(index + 1, { connection: connection.name, sender, pdus, ...fate })
   }
   return frames
 }

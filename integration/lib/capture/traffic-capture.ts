@@ -1,13 +1,13 @@
 /**
- * What goes over the loopback interface to and from one port, as the kernel saw it: dumpcap hands us
- * whole packets, and of each connection we keep the beginning.
+ * What goes to and from the ports of a server, as the kernel saw it: dumpcap hands us whole packets, and
+ * of each connection we keep the beginning.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { onCleanUp } from '../cleanup.ts'
+import type { NetworkNamespace } from '../network-namespace.ts'
 import { connectionOf, decodeRecord, PcapReader, type Segment } from './pcap.ts'
 
 const MiB = 2 ** 20
@@ -18,8 +18,15 @@ const totalBytesMax = 48 * MiB
 /** What dumpcap keeps until we take it in, in MiB. */
 const kernelBufferMiB = 32
 
+/** Whose traffic is captured, over whichever interface it goes. */
+export interface CapturedPlace {
+  readonly ports: readonly [number, ...number[]]
+  /** Where they are, if not in the network of the machine. */
+  readonly network?: NetworkNamespace | undefined
+}
+
 export class TrafficCapture {
-  readonly port: number
+  readonly place: CapturedPlace
   readonly #dumpcap: ChildProcess
   readonly #ended: Promise<unknown>
   #said = ''
@@ -29,14 +36,15 @@ export class TrafficCapture {
   readonly #seen = new Map<string, number>()
   readonly #cut = new Set<string>()
   #keptBytes = 0
-  /** What the datagram to the same port holds that tells us how far dumpcap has come. */
+  /** What the datagram to one of the ports holds that tells us how far dumpcap has come. */
   #mark = ''
   #onMark: (() => void) | undefined
 
-  private constructor(port: number) {
-    this.port = port
-    const parameters = ['-q', '-P', '-w', '-', '-i', 'lo', '-B', String(kernelBufferMiB)]
-    this.#dumpcap = spawn('dumpcap', [...parameters, '-f', `port ${port}`])
+  private constructor(place: CapturedPlace) {
+    this.place = place
+    const filter = place.ports.map((port) => `port ${port}`).join(' or ')
+    const from = ['-i', 'any', '-y', 'LINUX_SLL', '-B', String(kernelBufferMiB), '-f', filter]
+    this.#dumpcap = spawn(...this.#there('dumpcap', ['-q', '-P', '-w', '-', ...from]))
     onCleanUp(() => this.#dumpcap.kill('SIGKILL'))
     this.#ended = once(this.#dumpcap, 'close')
     this.#dumpcap.stdout?.on('data', (piece: Buffer) => this.#take(piece))
@@ -46,8 +54,8 @@ export class TrafficCapture {
   }
 
   /** Captures from now on. */
-  static async start(port: number): Promise<TrafficCapture> {
-    const capture = new TrafficCapture(port)
+  static async start(place: CapturedPlace): Promise<TrafficCapture> {
+    const capture = new TrafficCapture(place)
     await capture.#untilMarkSeen()
     return capture
   }
@@ -111,14 +119,18 @@ export class TrafficCapture {
     const failed = this.#ended.then(() => {
       throw new Error(`dumpcap has ended: ${this.#said}`)
     })
-    const socket = createSocket('udp4').on('error', () => {})
-    const send = () => socket.send(this.#mark, this.port, '127.0.0.1')
+    const datagram = `printf ${this.#mark} > /dev/udp/127.0.0.1/${this.place.ports[0]}`
+    const send = () => spawn(...this.#there('bash', ['-c', datagram]), { stdio: 'ignore' })
     const timer = setInterval(send, 50)
     try {
       await Promise.race([seen, failed])
     } finally {
       clearInterval(timer)
-      socket.close()
     }
+  }
+
+  /** What to run, so that the program runs in the network that is captured. */
+  #there(program: string, parameters: string[]): [string, string[]] {
+    return this.place.network?.inside(program, parameters) ?? [program, parameters]
   }
 }

@@ -1,4 +1,4 @@
-/** Task management on one connection: the UNH plan's tests 11.1, 11.3.1, 11.3.3, 11.4 and 11.5. */
+/** Task management on one connection: the UNH plan's tests 11.1, 11.3.1, 11.3.3, 11.4 and 11.5, and RFC 7144. */
 import t, { type Test } from 'tap'
 import { cleanUp } from '../lib/cleanup.ts'
 import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
@@ -11,8 +11,13 @@ const abortTask = 1
 const abortTaskSet = 2
 const targetWarmReset = 6
 const targetColdReset = 7
+const queryTask = 9
+const queryTaskSet = 10
+const nexusReset = 11
+const queryAsynchronousEvent = 12
 const functionComplete = 0
 const taskDoesNotExist = 1
+const functionSucceeded = 7
 const target = await ProbedTarget.start()
 const block = Buffer.alloc(1024, 0x7a)
 const MiB = 1024 * 1024
@@ -116,6 +121,37 @@ t.test(
     t.strictSame(await initiator.receiveRest(), [], 'nothing comes of the write')
     await initiator.alive()
     t.equal((await initiator.alive()).status, 0, 'at the latest after a unit attention')
+    initiator.close()
+  },
+)
+
+t.test(
+  'RFC 7144: at level 2 tasks and events can be asked about, and the nexus be reset',
+  async (t) => {
+    const initiator = await target.logIn({ ...solicitedOnly, iSCSIProtocolLevel: '2' })
+    /** Answers with the Additional Response Information. */
+    const ask = async (taskFunction: number, response: number, fields = {}) => {
+      const tag = initiator.manageTask(taskFunction, fields)
+      const answer = await initiator.receive()
+      isAnswer(t, answer, tag, response)
+      return answer.bhs.toString('hex', 8, 11)
+    }
+    const refCmdSN = initiator.session.cmdSN
+    const write = await waitingWrite(initiator, 3 * MiB)
+    await ask(queryTask, functionSucceeded, { referencedTaskTag: write.tag, refCmdSN })
+    await ask(queryTask, functionComplete, { referencedTaskTag: noTag - 1, refCmdSN })
+    await ask(queryTaskSet, functionSucceeded)
+    t.equal(await ask(queryAsynchronousEvent, functionComplete), '000000')
+    const reset = initiator.manageTask(nexusReset)
+    sendData(initiator, write)
+    isAnswer(t, await initiator.receive(), reset, functionComplete)
+    await ask(queryTaskSet, functionComplete)
+    const lost = '162907'
+    t.equal(await ask(queryAsynchronousEvent, functionSucceeded), lost)
+    const { status, data } = await initiator.alive()
+    t.strictSame([status, data.toString('hex', 14, 16)], [2, lost.slice(2)])
+    t.equal((await initiator.alive()).status, 0)
+    t.ok((await target.contentAt(3 * MiB, 1024)).equals(Buffer.alloc(1024)), 'nothing was written')
     initiator.close()
   },
 )

@@ -1,5 +1,5 @@
 /** Where tshark is wrong by the standards: what it is held to nevertheless is everything else. */
-import { Opcode } from '@platter/protocol/iscsi'
+import { Opcode, TaskManagementFunction, TaskManagementResponseCode } from '@platter/protocol/iscsi'
 import type { CapturedPdu } from './pdu-stream.ts'
 
 /**
@@ -43,13 +43,23 @@ function bringsCutOverwriteList({ header, data }: CapturedPdu): boolean {
 }
 
 /**
- * Whether tshark takes this PDU, first in its segment, for none: text with neither F nor C bit. It asks
- * for one of them, but text may be whole and its exchange not at an end (RFC 7143 section 11.10.1 and 11.10.2).
+ * Whether tshark takes this PDU, first in its segment, for none: text with neither F nor C bit, of
+ * which it wants one, though text may be whole and its exchange not at an end (RFC 7143 section 11.10.1
+ * and 11.10.2), and the functions and the response that RFC 7144 has added to task management.
  */
 export function isTakenForNone({ header }: CapturedPdu): boolean {
-  const opcode = header.readUInt8(0) & 0x3f
-  const isText = opcode === Opcode.TextRequest || opcode === Opcode.TextResponse
-  return isText && (header.readUInt8(1) & 0xc0) === 0
+  const second = header.readUInt8(1)
+  switch (header.readUInt8(0) & 0x3f) {
+    case Opcode.TextRequest:
+    case Opcode.TextResponse:
+      return (second & 0xc0) === 0
+    case Opcode.TaskManagementRequest:
+      return (second & 0x7f) >= TaskManagementFunction.QueryTask
+    case Opcode.TaskManagementResponse:
+      return header.readUInt8(2) === TaskManagementResponseCode.FunctionSucceeded
+    default:
+      return false
+  }
 }
 
 /**

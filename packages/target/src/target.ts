@@ -28,6 +28,7 @@ import { SanitizeStates } from './sanitize-states.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import { Secrets } from './secrets.ts'
+import { RFC_7144_LEVEL } from './session/session.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
 import { R2T_LIMIT } from './session/task.ts'
 import { StateStore } from './state.ts'
@@ -84,6 +85,7 @@ const negotiation: NegotiationPolicy = {
   maxRecvDataSegmentLength: 256 * 1024,
   headerDigest: ['None', 'CRC32C'],
   dataDigest: ['None', 'CRC32C'],
+  iSCSIProtocolLevel: RFC_7144_LEVEL,
 }
 
 /**

@@ -115,6 +115,12 @@ export abstract class BasicHeader {
   protected setU16(at: number, value: number): void {
     this.buffer.writeUInt16BE(value, this.base + at)
   }
+  protected u24(at: number): number {
+    return this.buffer.readUIntBE(this.base + at, 3)
+  }
+  protected setU24(at: number, value: number): void {
+    this.buffer.writeUIntBE(value, this.base + at, 3)
+  }
   protected u32(at: number): number {
     return this.buffer.readUInt32BE(this.base + at)
   }

@@ -38,7 +38,7 @@ export const RejectReason = {
 } as const
 export type RejectReason = (typeof RejectReason)[keyof typeof RejectReason]
 
-/** Function of a Task Management Function Request (RFC 7143 section 11.5.1). */
+/** Function of a Task Management Function Request (RFC 7143 section 11.5.1; those from QUERY TASK on RFC 7144). */
 export const TaskManagementFunction = {
   AbortTask: 1,
   AbortTaskSet: 2,
@@ -48,11 +48,15 @@ export const TaskManagementFunction = {
   TargetWarmReset: 6,
   TargetColdReset: 7,
   TaskReassign: 8,
+  QueryTask: 9,
+  QueryTaskSet: 10,
+  ITNexusReset: 11,
+  QueryAsynchronousEvent: 12,
 } as const
 export type TaskManagementFunction =
   (typeof TaskManagementFunction)[keyof typeof TaskManagementFunction]
 
-/** Response of a Task Management Function Response (RFC 7143 section 11.6.1). */
+/** Response of a Task Management Function Response (RFC 7143 section 11.6.1; FunctionSucceeded RFC 7144). */
 export const TaskManagementResponseCode = {
   FunctionComplete: 0,
   TaskDoesNotExist: 1,
@@ -61,6 +65,7 @@ export const TaskManagementResponseCode = {
   TaskAllegianceReassignmentNotSupported: 4,
   FunctionNotSupported: 5,
   FunctionAuthorizationFailed: 6,
+  FunctionSucceeded: 7,
   FunctionRejected: 255,
 } as const
 export type TaskManagementResponseCode =

@@ -26,15 +26,18 @@ export function encodeReportFunctionsCdb(
   cdb.writeUInt32BE(fields.allocationLength, position + 6)
 }
 
-/** Bits of byte 0; there are others, for functions that Platter does not know. */
+/** Bits of bytes 0 and 1; WAKEUP, which is obsolete, is not among them. */
 export const TaskFunction = {
-  AbortTask: 0x80,
-  AbortTaskSet: 0x40,
-  ClearAca: 0x20,
-  ClearTaskSet: 0x10,
-  LogicalUnitReset: 0x08,
-  QueryTask: 0x04,
-  TargetReset: 0x02,
+  AbortTask: 0x8000,
+  AbortTaskSet: 0x4000,
+  ClearAca: 0x2000,
+  ClearTaskSet: 0x1000,
+  LogicalUnitReset: 0x0800,
+  QueryTask: 0x0400,
+  TargetReset: 0x0200,
+  QueryAsynchronousEvent: 0x0004,
+  QueryTaskSet: 0x0002,
+  ITNexusReset: 0x0001,
 } as const
 
 const LENGTH = { basic: 4, extended: 16 } as const
@@ -42,7 +45,7 @@ const LENGTH = { basic: 4, extended: 16 } as const
 /** `functions` is a sum of TaskFunction bits. The extended form recommends no timeouts. */
 export function encodeTaskFunctions(functions: number, extended: boolean): Buffer {
   const data = Buffer.alloc(extended ? LENGTH.extended : LENGTH.basic)
-  data.writeUInt8(functions, 0)
+  data.writeUInt16BE(functions, 0)
   data.writeUInt8(data.length - LENGTH.basic, 3)
   return data
 }
@@ -52,5 +55,5 @@ export function decodeTaskFunctions(data: Buffer): number {
   if (data.length < LENGTH.basic) {
     throw new RangeError(`task management functions: got ${data.length} bytes, want at least 4`)
   }
-  return data.readUInt8(0)
+  return data.readUInt16BE(0)
 }

@@ -177,7 +177,7 @@ t.test('REPORT SUPPORTED OPERATION CODES goes there and back', async (t) => {
 
 t.test('supported task management functions go there and back', async (t) => {
   fc.assert(
-    fc.property(fc.nat(255), fc.boolean(), fc.nat(0xffffffff), (functions, extended, length) => {
+    fc.property(fc.nat(0xffff), fc.boolean(), fc.nat(0xffffffff), (functions, extended, length) => {
       const fields = { extended, allocationLength: length }
       const cdb = Buffer.alloc(15)
       encodeReportFunctionsCdb(cdb, 3, fields)
@@ -188,7 +188,7 @@ t.test('supported task management functions go there and back', async (t) => {
       t.same([data.length, data[3]], extended ? [16, 12] : [4, 0])
     }),
   )
-  t.equal(TaskFunction.AbortTask | TaskFunction.TargetReset, 0x82)
+  t.equal(TaskFunction.AbortTask | TaskFunction.TargetReset | TaskFunction.ITNexusReset, 0x8201)
   t.throws(() => decodeTaskFunctions(Buffer.alloc(3)), RangeError)
 })
 

@@ -9,6 +9,7 @@ import {
   invalidFieldInCdb,
   LUN_MAX,
   logicalUnitNotSupported,
+  nexusLossUnitAttention,
   noSense,
   Opcode,
   resetUnitAttention,
@@ -23,6 +24,7 @@ import type { Access } from './reservations.ts'
 import type {
   Nexus,
   NexusTransport,
+  PendingEvent,
   ScsiTask,
   TaskExecutor,
   TaskManagementOutcome,
@@ -160,6 +162,23 @@ export class DeviceServer implements TaskExecutor {
     for (const other of cleared) {
       if (other !== nexus) (other as ScsiNexus).raise(unit, commandsClearedUnitAttention)
     }
+  }
+
+  nexusReset(nexus: Nexus): void {
+    const lost = nexus as ScsiNexus
+    for (const unit of lost.units.values()) {
+      unit.reservations.endReserve(lost)
+      lost.copies.delete(unit)
+      lost.raise(unit, nexusLossUnitAttention)
+    }
+  }
+
+  pendingEvent(nexus: Nexus, lun: Buffer): PendingEvent | undefined {
+    const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
+    if (unit === undefined) return undefined
+    const [oldest, ...more] = (nexus as ScsiNexus).attentionsOf(unit)
+    if (oldest === undefined) return undefined
+    return { more: more.length > 0, ...oldest }
   }
 
   resetTarget(_nexus: Nexus): TaskManagementOutcome {

@@ -43,6 +43,10 @@ export class ScsiNexus implements Nexus {
     this.#noteUnits()
   }
 
+  get answersQueries(): boolean {
+    return this.#transport?.answersQueries === true
+  }
+
   /** The unit that `task`, one of this nexus, is for; undefined where there is none. */
   unitOf(task: ScsiTask): LogicalUnit | undefined {
     return this.units.get(decodeLun(task.lunBuffer, task.lunPosition))
@@ -97,6 +101,11 @@ export class ScsiNexus implements Nexus {
     const pending = this.#attentions.get(unit)
     if (pending === undefined) this.#attentions.set(unit, [attention])
     else if (!pending.includes(attention)) pending.push(attention)
+  }
+
+  /** What of `unit` is still to be reported, oldest first. */
+  attentionsOf(unit: LogicalUnit): readonly Sense[] {
+    return this.#attentions.get(unit) ?? []
   }
 
   /** The oldest condition of `unit`, which is cleared by being reported. */

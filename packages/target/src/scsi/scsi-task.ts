@@ -42,6 +42,8 @@ export interface Nexus {
 
 /** The transport's end of a nexus: how the SCSI layer stops what one nexus has in progress for another's sake. */
 export interface NexusTransport {
+  /** Whether the initiator may ask about tasks and events, and reset its nexus (SAM-5 sections 7.6, 7.8 to 7.10). */
+  readonly answersQueries: boolean
   /**
    * Aborts the tasks of the nexus that `chosen` picks, each asked about once, as task management
    * does. `done` is called when the last of their storage operations has ended; at once if none is
@@ -120,6 +122,15 @@ export interface ScsiTask {
 /** What LOGICAL UNIT RESET and its like can answer; RFC 7143 section 11.6.1 has the numbers. */
 export type TaskManagementOutcome = 'complete' | 'lun-does-not-exist' | 'not-supported'
 
+/** An event that an initiator would be told of with its next command (SAM-5 section 7.8). */
+export interface PendingEvent {
+  /** Whether there are more of that unit. */
+  readonly more: boolean
+  readonly senseKey: number
+  readonly additionalSenseCode: number
+  readonly additionalSenseCodeQualifier: number
+}
+
 /** The SCSI target device, as a transport drives it. */
 export interface TaskExecutor {
   /** The most that one command may gather with `receiveData`, in bytes. */
@@ -152,6 +163,10 @@ export interface TaskExecutor {
    * for the unit that `nexus` sees at `lun`.
    */
   taskSetCleared(nexus: Nexus, lun: Buffer, cleared: Iterable<Nexus>): void
+  /** I_T NEXUS RESET (SAM-5 section 7.6): the transport has aborted every task of `nexus` already. */
+  nexusReset(nexus: Nexus): void
+  /** The oldest event that `nexus` has not been told of, of the unit that it sees at `lun`, if any. */
+  pendingEvent(nexus: Nexus, lun: Buffer): PendingEvent | undefined
   /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit. */
   resetTarget(nexus: Nexus): TaskManagementOutcome
 }

@@ -111,11 +111,13 @@ export class Responder {
     this.send(pdu.base, 0)
   }
 
-  taskManagementResponse(initiatorTaskTag: number, response: number): void {
+  /** `information` is the Additional Response Information of RFC 7144, three bytes as one number. */
+  taskManagementResponse(initiatorTaskTag: number, response: number, information = 0): void {
     const base = this.reserve(0)
     const pdu = new TaskManagementResponse().init(this.sink.slab, base)
     pdu.initiatorTaskTag = initiatorTaskTag
     pdu.response = response
+    pdu.additionalResponseInformation = information
     this.stamp(pdu, true)
     this.send(base, 0)
   }

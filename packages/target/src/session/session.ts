@@ -55,6 +55,9 @@ export interface SessionConnection extends TaskOwner {
 /** Immediate commands that may be in progress beside the window's (RFC 7143 section 4.2.2.1). */
 const IMMEDIATE_TASKS = 8
 
+/** The iSCSIProtocolLevel from which on the functions of RFC 7144 may be used. */
+export const RFC_7144_LEVEL = 2
+
 /** How long an aborted task waits for data that its R2Ts asked for, in ms. */
 const ABORTED_DATA_MS = 2000
 
@@ -67,6 +70,8 @@ export class Session {
   readonly nexus: Nexus
   /** Active tasks by Initiator Task Tag. */
   readonly tasks = new Map<number, Task>()
+  /** Initiator Task Tags of task management requests that are not answered yet. */
+  readonly managing = new Set<number>()
   readonly #records: Task[] = []
   readonly #free: Task[] = []
   #immediateTasks = 0
@@ -89,6 +94,7 @@ export class Session {
     this.executor = options.executor
     const { initiatorName, isid } = options.identity
     this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`, {
+      answersQueries: options.parameters.iSCSIProtocolLevel >= RFC_7144_LEVEL,
       abortTasks: (chosen, done) => abortAll(tasksOf([this], chosen), done),
       reportEvent: (lun, sense) => this.#reportEvent(lun, sense),
     })

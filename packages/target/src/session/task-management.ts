@@ -1,5 +1,5 @@
 /**
- * Task management functions (RFC 7143 section 11.5). The response waits until storage operations of
+ * Task management functions (RFC 7143 section 11.5, and RFC 7144). The response waits until storage operations of
  * the tasks they aborted have ended, on every connection: nothing aborted is written after it.
  */
 import {
@@ -14,8 +14,9 @@ import { abortAll } from './abort.ts'
 import { Turn } from './command-window.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import { abortTasks } from './multi-task-abort.ts'
-import type { Session } from './session.ts'
+import { RFC_7144_LEVEL, type Session } from './session.ts'
 import type { Task } from './task.ts'
+import { queryAsynchronousEvent, queryTask, queryTaskSet } from './task-query.ts'
 
 const Code = TaskManagementResponseCode
 const Fn = TaskManagementFunction
@@ -28,6 +29,12 @@ const outcomeCodes: Record<TaskManagementOutcome, number> = {
 
 export function taskManagementRequest(context: ControlContext, { header }: ControlPdu): void {
   const pdu = new TaskManagementRequest().at(header, 0)
+  const { iSCSIProtocolLevel } = context.session.parameters
+  if (pdu.function >= Fn.QueryTask && iSCSIProtocolLevel < RFC_7144_LEVEL) {
+    answer(context, pdu, Code.FunctionNotSupported)
+    return
+  }
+  context.session.managing.add(pdu.initiatorTaskTag)
   switch (pdu.function) {
     case Fn.AbortTask:
       abortTask(context, pdu)
@@ -35,8 +42,11 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
     case Fn.AbortTaskSet:
     case Fn.ClearTaskSet:
     case Fn.LogicalUnitReset:
+    case Fn.ITNexusReset:
+    case Fn.QueryTaskSet:
       // An immediate request may overtake commands that it is for (RFC 7143 section 4.2.3.3).
-      if (!context.session.whenReceived(pdu.cmdSN, () => manageUnit(context, pdu))) {
+      if (!context.session.whenReceived(pdu.cmdSN, () => manageTasks(context, pdu))) {
+        context.session.managing.delete(pdu.initiatorTaskTag)
         context.responder.reject(RejectReason.ImmediateCommandReject, header, 0)
       }
       break
@@ -47,18 +57,43 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
     case Fn.TaskReassign:
       answer(context, pdu, Code.TaskAllegianceReassignmentNotSupported)
       break
+    case Fn.QueryTask:
+      answer(context, pdu, queryTask(context.session, pdu))
+      break
+    case Fn.QueryAsynchronousEvent: {
+      const { response, information } = queryAsynchronousEvent(context.session, pdu)
+      answer(context, pdu, response, information)
+      break
+    }
     default:
       answer(context, pdu, Code.FunctionNotSupported)
   }
 }
 
-function answer(context: ControlContext, pdu: TaskManagementRequest, code: number): void {
-  if (context.isOpen) context.responder.taskManagementResponse(pdu.initiatorTaskTag, code)
+function answer(
+  context: ControlContext,
+  pdu: TaskManagementRequest,
+  code: number,
+  information = 0,
+): void {
+  const { initiatorTaskTag } = pdu
+  context.session.managing.delete(initiatorTaskTag)
+  if (context.isOpen) {
+    context.responder.taskManagementResponse(initiatorTaskTag, code, information)
+  }
 }
 
-/** The functions for all tasks of a logical unit. */
+/** The functions for several tasks, once all commands before them have come. */
+function manageTasks(context: ControlContext, pdu: TaskManagementRequest): void {
+  if (!context.isOpen) context.session.managing.delete(pdu.initiatorTaskTag)
+  else if (pdu.function === Fn.ITNexusReset) resetNexus(context, pdu)
+  else if (pdu.function === Fn.QueryTaskSet) {
+    answer(context, pdu, queryTaskSet(context.session, pdu))
+  } else manageUnit(context, pdu)
+}
+
+/** The functions that end all tasks of a logical unit. */
 function manageUnit(context: ControlContext, pdu: TaskManagementRequest): void {
-  if (!context.isOpen) return
   const { session } = context
   const { executor, nexus } = session
   const lun = Buffer.from(pdu.buffer.subarray(pdu.lunPosition, pdu.lunPosition + 8))
@@ -86,6 +121,18 @@ function manageUnit(context: ControlContext, pdu: TaskManagementRequest): void {
 /** Only resets are for later commands of their own session as well (RFC 7143 section 11.5.1). */
 function isEarlier(task: Task, nexus: Nexus, cmdSN: number): boolean {
   return task.nexus !== nexus || task.immediate || serialLess(task.cmdSN, cmdSN)
+}
+
+/** All tasks of the session end as they do with it, but it goes on (SAM-5 section 7.6). */
+function resetNexus(context: ControlContext, pdu: TaskManagementRequest): void {
+  const { session } = context
+  abortTasks({
+    issuer: session,
+    sessions: [session],
+    isAffected: () => true,
+    aborted: () => session.executor.nexusReset(session.nexus),
+    settled: () => answer(context, pdu, Code.FunctionComplete),
+  })
 }
 
 function resetTarget(context: ControlContext, pdu: TaskManagementRequest): void {
@@ -120,6 +167,11 @@ function endAll(sessions: Iterable<Session>): void {
 
 function abortTask(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
+  if (session.managing.has(pdu.referencedTaskTag)) {
+    // Task management itself cannot be aborted (RFC 7143 section 11.5.1).
+    answer(context, pdu, Code.FunctionRejected)
+    return
+  }
   const task = session.tasks.get(pdu.referencedTaskTag)
   if (task !== undefined) {
     abortAll([[session, task]], () => answer(context, pdu, Code.FunctionComplete))

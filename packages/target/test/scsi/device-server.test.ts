@@ -4,16 +4,19 @@ import {
   decodeLunList,
   decodeSense,
   decodeStandardInquiry,
+  decodeTaskFunctions,
   encodeBlockCdb,
   encodeInquiryCdb,
   encodeLun,
   encodeReadCapacity10Cdb,
   encodeReadCapacity16Cdb,
+  encodeReportFunctionsCdb,
   encodeReportLunsCdb,
   encodeRequestSenseCdb,
   LUN_LENGTH,
   Opcode,
   Peripheral,
+  Status,
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
@@ -190,6 +193,7 @@ t.test('events that an initiator did not cause are told to it at once', async (t
   const { server } = await start()
   const told: string[] = []
   const transport = {
+    answersQueries: false,
     abortTasks: () => {},
     reportEvent: (lun: Buffer, sense: Buffer) => {
       told.push(`${lun[1]} ${sense.toString('hex', 12, 14)}`)
@@ -221,6 +225,51 @@ t.test('cleared tasks are told to those that lost them, and not to who cleared t
   t.equal(verdict(await run(server, { nexus: other, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
   lun[1] = 3
   t.notOk(server.hasUnit(nexus, lun))
+})
+
+t.test('an event that a nexus was not told of can be asked about, and stays', async (t) => {
+  const { server, nexus, exec } = await start()
+  const lun = Buffer.from([0, 7, 0, 0, 0, 0, 0, 0])
+  t.equal(server.pendingEvent(nexus, lun), undefined)
+  server.resetLogicalUnit(nexus, lun)
+  const reset = { senseKey: 6, additionalSenseCode: 0x29, additionalSenseCodeQualifier: 3 }
+  t.match(server.pendingEvent(nexus, lun), { ...reset, more: false })
+  server.nexusReset(nexus)
+  t.match(server.pendingEvent(nexus, lun), { ...reset, more: true })
+  t.equal(verdict(await exec(TEST_UNIT_READY, 7)), '06/29/03')
+  t.match(server.pendingEvent(nexus, lun), { additionalSenseCodeQualifier: 7, more: false })
+  lun[1] = 3
+  t.equal(server.pendingEvent(nexus, lun), undefined)
+})
+
+t.test('queries and the reset of a nexus are told as supported where they are', async (t) => {
+  const { server } = await start()
+  const cdb = cdbOf((bytes, at) =>
+    encodeReportFunctionsCdb(bytes, at, { extended: false, allocationLength: 4 }),
+  )
+  for (const answersQueries of [false, true]) {
+    const transport = { answersQueries, abortTasks: () => {}, reportEvent: () => {} }
+    const nexus = server.openNexus('iqn.2024-01.org.example:b,i,0x2', transport)
+    await ready(server, nexus)
+    const { data } = await run(server, { nexus, lun: 0, cdb })
+    t.equal(decodeTaskFunctions(data as Buffer), answersQueries ? 0xde07 : 0xda00)
+    server.closeNexus(nexus)
+  }
+})
+
+t.test('a nexus that is reset is told of its loss on every unit, and no other is', async (t) => {
+  const { server, nexus, exec } = await start()
+  const other = server.openNexus('iqn.2024-01.org.example:b,i,0x2')
+  await ready(server, other)
+  t.equal(verdict(await exec([0x16, 0, 0, 0, 0, 0])), 'GOOD', 'RESERVE')
+  const status = verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY }))
+  t.equal(status, `status ${Status.ReservationConflict}`)
+  server.nexusReset(nexus)
+  t.equal(verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY })), 'GOOD')
+  for (const lun of [0, 7]) {
+    t.equal(verdict(await exec(TEST_UNIT_READY, lun)), '06/29/07')
+    t.equal(verdict(await exec(TEST_UNIT_READY, lun)), 'GOOD')
+  }
 })
 
 t.test('a reset is told to every nexus of that unit, and only to them', async (t) => {

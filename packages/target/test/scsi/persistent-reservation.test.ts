@@ -186,6 +186,7 @@ t.test(
     let finish = () => {}
     const aborted: string[] = []
     const b = new Host(a.server, 'b', {
+      answersQueries: false,
       reportEvent: () => {},
       abortTasks: (chosen, done) => {
         const nexus = b.nexus

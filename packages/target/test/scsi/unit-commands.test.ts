@@ -336,7 +336,7 @@ t.test('the task management functions that work are told, in both forms', async 
     )
     const data = (await execute(cdb)).data as Buffer
     t.equal(data.length, extended ? 16 : 4)
-    t.equal(decodeTaskFunctions(data), 0xda)
+    t.equal(decodeTaskFunctions(data), 0xda00)
   }
 })
 

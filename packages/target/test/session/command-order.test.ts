@@ -48,6 +48,26 @@ t.test(
   },
 )
 
+t.test('whatever ExpStatSN says, a command is executed (RFC 7143 section 7.9)', async (t) => {
+  const { initiator } = start()
+  for (const expStatSN of [0, 1, 100, 0x80000000, 0xffffffff]) {
+    const spoil = (bytes: Buffer) => bytes.writeUInt32BE(expStatSN, 28)
+    const tag = initiator.command({ ...inquiry, spoil })
+    t.equal(initiator.receiveOne(DataIn).initiatorTaskTag, tag)
+  }
+})
+
+t.test('the priority of a command puts it before no other (RFC 7144)', async (t) => {
+  const { initiator, executor } = start()
+  const first = (bytes: Buffer) => bytes.fill(0xff, 2, 4)
+  initiator.command({ ...inquiry, lba: 1, cmdSN: 2, spoil: first })
+  initiator.command({ ...inquiry, lba: 0, cmdSN: 1 })
+  t.same(
+    executor.executed.map((lba) => lba % 256),
+    [0, 1],
+  )
+})
+
 t.test('a write that comes before its turn keeps its data until then', async (t) => {
   const { initiator, volume } = start()
   volume.now = () => true

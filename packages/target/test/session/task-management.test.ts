@@ -220,6 +220,22 @@ t.test('what is not supported is said to be so (UNH 11.2)', async (t) => {
   }
 })
 
+t.test('task management itself cannot be aborted: such a request is rejected', async (t) => {
+  const { initiator, volume } = start()
+  initiator.command(read)
+  initiator.manage({ function: Fn.AbortTaskSet, tag: 70 })
+  initiator.manage({ function: Fn.AbortTask, referencedTaskTag: 70, refCmdSN: 2, tag: 71 })
+  const rejected = { response: Code.FunctionRejected, initiatorTaskTag: 71 }
+  t.match(initiator.receiveOne(TaskManagementResponse), rejected)
+  volume.releaseAll()
+  const { targetTransferTag: ttt } = initiator.receiveOne(NopIn)
+  initiator.ping(0xffffffff, { ttt })
+  const complete = { response: Code.FunctionComplete, initiatorTaskTag: 70 }
+  t.match(initiator.receiveOne(TaskManagementResponse), complete)
+  initiator.manage({ function: Fn.AbortTask, referencedTaskTag: 70, refCmdSN: 1 })
+  answers(t, initiator, Code.TaskDoesNotExist)
+})
+
 t.test('a connection that ends before the answer gets none', async (t) => {
   const { initiator, volume, executor } = start()
   initiator.command(read)

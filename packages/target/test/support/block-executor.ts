@@ -5,6 +5,7 @@
 import type {
   Nexus,
   NexusTransport,
+  PendingEvent,
   ScsiTask,
   TaskExecutor,
   TaskManagementOutcome,
@@ -25,6 +26,8 @@ export class BlockExecutor implements TaskExecutor {
   readonly abortedTasks: ScsiTask[] = []
   readonly endedTasks: ScsiTask[] = []
   readonly resets: string[] = []
+  /** By the second byte of their LUN. */
+  readonly events = new Map<number, PendingEvent>()
   /** Nexuses whose tasks another has cleared. */
   readonly cleared: Nexus[] = []
 
@@ -96,6 +99,14 @@ export class BlockExecutor implements TaskExecutor {
 
   taskSetCleared(nexus: Nexus, _lun: Buffer, cleared: Iterable<Nexus>): void {
     for (const other of cleared) if (other !== nexus) this.cleared.push(other)
+  }
+
+  nexusReset(nexus: Nexus): void {
+    this.resets.push(nexus.initiatorPort)
+  }
+
+  pendingEvent(_nexus: Nexus, lun: Buffer): PendingEvent | undefined {
+    return this.events.get(lun[1] as number)
   }
 
   resetTarget(): TaskManagementOutcome {

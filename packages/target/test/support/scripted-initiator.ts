@@ -11,13 +11,10 @@ import {
   LogoutRequest,
   type NegotiationPolicy,
   NopOut,
-  Opcode,
   opcodeName,
   pduLength,
   ScsiCommand,
   sealPdu,
-  serialAdd,
-  serialLess,
   standardPolicy,
   TaskManagementRequest,
   type TextPair,
@@ -28,6 +25,7 @@ import { defaultLimits, type SessionLimits, TargetNode } from '../../src/session
 import type { Volume } from '../../src/volume/volume.ts'
 import { BlockExecutor } from './block-executor.ts'
 import { FakeSink, type SentPdu } from './fake-sink.ts'
+import { SequenceNumbers } from './sequence-numbers.ts'
 
 export const TARGET_NAME = 'iqn.2026-11.org.platter:test'
 export const INITIATOR_NAME = 'iqn.2026-11.org.platter:host'
@@ -325,12 +323,13 @@ export class ScriptedInitiator {
     refCmdSN?: number
     lun?: number
     immediate?: boolean
+    tag?: number
   }): void {
     this.sendPdu(new TaskManagementRequest(), (pdu) => {
       pdu.immediate = fields.immediate ?? true
       pdu.function = fields.function
       pdu.buffer[pdu.lunPosition + 1] = fields.lun ?? 0
-      pdu.initiatorTaskTag = 0x7a5c
+      pdu.initiatorTaskTag = fields.tag ?? 0x7a5c
       pdu.referencedTaskTag = fields.referencedTaskTag ?? 0xffffffff
       pdu.refCmdSN = fields.refCmdSN ?? 0
       pdu.cmdSN = this.cmdSN
@@ -359,42 +358,4 @@ function viewOf<P extends BasicHeader>(
   if (view.opcode !== wanted)
     throw new Error(`wanted ${opcodeName(wanted)}, got ${describePdu(header)}`)
   return Object.assign(view, { data })
-}
-
-/** StatSN, ExpCmdSN and MaxCmdSN of what a target sends, held against RFC 7143 section 4.2.2. */
-class SequenceNumbers {
-  #statSN: number | undefined
-  #expCmdSN: number | undefined
-  #maxCmdSN: number | undefined
-
-  /** What has been received is acknowledged. */
-  get expStatSN(): number {
-    return this.#statSN ?? 0
-  }
-
-  check(header: Buffer): void {
-    const opcode = (header[0] as number) & 0x3f
-    const dataIn = opcode === Opcode.DataIn
-    const asks = opcode === Opcode.ReadyToTransfer
-    const pings = opcode === Opcode.NopIn && header.readUInt32BE(16) === 0xffffffff
-    const failedLogin = opcode === Opcode.LoginResponse && header.readUInt16BE(36) !== 0
-    if (failedLogin) return
-    const statSN = header.readUInt32BE(24)
-    if (!dataIn || ((header[1] as number) & 1) !== 0) {
-      if (this.#statSN !== undefined && statSN !== this.#statSN) {
-        throw new Error(`StatSN ${statSN}, wanted ${this.#statSN}: ${describePdu(header)}`)
-      }
-      this.#statSN = asks || pings ? statSN : (statSN + 1) >>> 0
-    }
-    const [expCmdSN, maxCmdSN] = [header.readUInt32BE(28), header.readUInt32BE(32)]
-    const back = (now: number, before = now) => serialLess(now, before)
-    if (back(expCmdSN, this.#expCmdSN) || back(maxCmdSN, this.#maxCmdSN)) {
-      throw new Error(`a sequence number went back: ${describePdu(header)}`)
-    }
-    if (serialLess(maxCmdSN, serialAdd(expCmdSN, -1))) {
-      throw new Error(`MaxCmdSN ${maxCmdSN} is below ExpCmdSN ${expCmdSN} - 1`)
-    }
-    this.#expCmdSN = expCmdSN
-    this.#maxCmdSN = maxCmdSN
-  }
 }

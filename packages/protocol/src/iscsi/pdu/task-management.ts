@@ -1,4 +1,4 @@
-/** Task Management Function Request and Response (RFC 7143 sections 11.5 and 11.6). */
+/** Task Management Function Request and Response (RFC 7143 sections 11.5 and 11.6, and RFC 7144). */
 import { blob, struct, u8, u24be, u32be } from 'buffer-layout'
 import { BasicHeader, bhsOffsets } from '../bhs.ts'
 import { Opcode } from '../opcode.ts'
@@ -77,7 +77,8 @@ export const taskManagementResponseLayout = struct([
   blob(1),
   u8('totalAHSLength'),
   u24be('dataSegmentLength'),
-  blob(8),
+  u24be('additionalResponseInformation'),
+  blob(5),
   u32be('initiatorTaskTag'),
   blob(4),
   u32be('statSN'),
@@ -97,6 +98,14 @@ export class TaskManagementResponse extends BasicHeader {
   }
   set response(value: number) {
     this.setU8(taskManagementResponseAt.response, value)
+  }
+
+  /** Three bytes that QUERY ASYNCHRONOUS EVENT is answered with (RFC 7144); 0 elsewhere. */
+  get additionalResponseInformation(): number {
+    return this.u24(taskManagementResponseAt.additionalResponseInformation)
+  }
+  set additionalResponseInformation(value: number) {
+    this.setU24(taskManagementResponseAt.additionalResponseInformation, value)
   }
 
   get statSN(): number {

@@ -8,6 +8,8 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, sendParameterData } from '../command.ts'
+import type { LogicalUnit } from '../logical-unit.ts'
+import type { ScsiNexus } from '../nexus.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 
 const FUNCTIONS =
@@ -17,9 +19,17 @@ const FUNCTIONS =
   TaskFunction.LogicalUnitReset |
   TaskFunction.TargetReset
 
-function report(task: ScsiTask): void {
+/** Where the transport has agreed on them with the initiator. */
+const QUERIES =
+  TaskFunction.QueryTask |
+  TaskFunction.QueryTaskSet |
+  TaskFunction.QueryAsynchronousEvent |
+  TaskFunction.ITNexusReset
+
+function report(task: ScsiTask, _unit: LogicalUnit, nexus: ScsiNexus): void {
   const { extended, allocationLength } = decodeReportFunctionsCdb(task.cdb, task.cdbPosition)
-  sendParameterData(task, encodeTaskFunctions(FUNCTIONS, extended), allocationLength)
+  const functions = nexus.answersQueries ? FUNCTIONS | QUERIES : FUNCTIONS
+  sendParameterData(task, encodeTaskFunctions(functions, extended), allocationLength)
 }
 
 export const reportSupportedFunctionsCommand: Command = {

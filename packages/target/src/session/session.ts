@@ -58,7 +58,7 @@ const IMMEDIATE_TASKS = 8
 /** The iSCSIProtocolLevel from which on the functions of RFC 7144 may be used. */
 export const RFC_7144_LEVEL = 2
 
-/** How long an aborted task waits for data that its R2Ts asked for, in ms. */
+/** How long an aborted task waits for what its R2Ts asked for, in ms: open-iscsi may send no more. */
 const ABORTED_DATA_MS = 2000
 
 export class Session {

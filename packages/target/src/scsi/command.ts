@@ -1,10 +1,11 @@
 /** What the command table holds for each command, and what every handler needs to end one. */
 import type { Sense } from '@platter/protocol/scsi'
-import { encodeDescriptorSense, encodeFixedSense, Status } from '@platter/protocol/scsi'
+import { Status } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { ScsiNexus } from './nexus.ts'
 import type { Access } from './reservations.ts'
 import type { ScsiTask, TaskStep } from './scsi-task.ts'
+import { encodeSense } from './sense-format.ts'
 
 /** Carries a command out, or starts to. It reads the CDB in place and keeps nothing of its own. */
 export type CommandHandler = (task: ScsiTask, unit: LogicalUnit, nexus: ScsiNexus) => void
@@ -40,8 +41,7 @@ export const CONTROL_USAGE = 0x04
 
 /** Ends the command with CHECK CONDITION, and sense in the format that D_SENSE of the unit says. */
 export function fail(task: ScsiTask, sense: Sense): void {
-  const descriptorSense = (task.unit as LogicalUnit | null)?.descriptorSense === true
-  task.checkCondition(descriptorSense ? encodeDescriptorSense(sense) : encodeFixedSense(sense))
+  task.checkCondition(encodeSense(task.unit as LogicalUnit | null, sense))
 }
 
 /** Ends the command with parameter data, cut to the allocation length. */

@@ -13,7 +13,9 @@ import {
   noSense,
   Opcode,
   resetUnitAttention,
+  SenseKey,
   Status,
+  senseOf,
 } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
@@ -123,6 +125,11 @@ export class DeviceServer implements TaskExecutor {
   aborted(task: ScsiTask): void {
     // A Volume's answer to it ends at `awaitIo`; its blocks are its own until `ended`.
     task.state = null
+  }
+
+  dataFailed(task: ScsiTask, additionalSense: number): void {
+    task.state = null
+    fail(task, senseOf(SenseKey.AbortedCommand, additionalSense))
   }
 
   ended(task: ScsiTask): void {

@@ -2,13 +2,13 @@
 import type { CopyStatus, Sense } from '@platter/protocol/scsi'
 import {
   decodeLun,
-  encodeFixedSense,
   encodeLun,
   lunsChangedUnitAttention,
   powerOnUnitAttention,
 } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
+import { encodeSense } from './sense-format.ts'
 
 /** Logical units by LUN, as one initiator port sees them. */
 export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
@@ -92,7 +92,7 @@ export class ScsiNexus implements Nexus {
   #report(lun: number, attention: Sense): void {
     const bytes = Buffer.alloc(8)
     encodeLun(bytes, 0, lun)
-    this.#transport?.reportEvent(bytes, encodeFixedSense(attention))
+    this.#transport?.reportEvent(bytes, encodeSense(this.units.get(lun), attention))
   }
 
   /** Establishes a unit attention condition, unless the same is pending or the unit is not seen here. */

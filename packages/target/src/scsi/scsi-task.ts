@@ -144,6 +144,11 @@ export interface TaskExecutor {
   /** The transport has aborted the task: forget it. Nothing may be called on it afterwards. */
   aborted(task: ScsiTask): void
   /**
+   * The data of the task are lost or too few: nothing more is done with them, and the task is ended with
+   * ABORTED COMMAND. `additionalSense` is ASC and ASCQ, as in 0x4705.
+   */
+  dataFailed(task: ScsiTask, additionalSense: number): void
+  /**
    * A task is over, however it ended, and no operation of it is under way: its record may be used
    * again once this returns. Called once, also for a task that never came to `execute`; from within
    * whatever the transport is doing, so nothing may be done to any task here.

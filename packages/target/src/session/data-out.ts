@@ -46,8 +46,8 @@ export interface DataOutPort {
   reservePdu(): number
   /** Bytes copied aside for the medium grew or shrank: input must pause above a bound. */
   asideChanged(bytes: number): void
-  /** The SCSI layer must forget the task, which ends without it. */
-  takeBack(task: Task): void
+  /** The SCSI layer must end the task for its `dataFault`. */
+  failData(task: Task): void
 }
 
 /** A write that the medium could not take at once; the records are used again. */
@@ -135,8 +135,7 @@ export class DataOutReceiver {
    */
   #endFaulty(task: Task): void {
     task.carryLength = 0
-    this.#port.takeBack(task)
-    task.checkCondition(abortedCommand(task.dataFault))
+    this.#port.failData(task)
   }
 
   /**
@@ -298,13 +297,6 @@ export class DataOutReceiver {
     task.requested += length
     this.#port.sendReadyToTransfer(pdu)
   }
-}
-
-/** Sense data in fixed format. */
-function abortedCommand(additionalSense: number): Buffer {
-  const sense = Buffer.from([0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-  sense.writeUInt16BE(additionalSense, 12)
-  return sense
 }
 
 function breach(message: string): ProtocolError {

@@ -338,8 +338,8 @@ export class FullFeaturePhase
     if (bytes < 0 && !this.#mustPause()) this.#port.setPaused(false)
   }
 
-  takeBack(task: Task): void {
-    this.session.executor.aborted(task)
+  failData(task: Task): void {
+    this.session.executor.dataFailed(task, task.dataFault)
   }
 
   #mustPause(): boolean {

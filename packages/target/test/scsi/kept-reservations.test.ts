@@ -1,4 +1,10 @@
-import { decodeReservationCapabilities, Opcode, ReservationType } from '@platter/protocol/scsi'
+import {
+  decodeReservationCapabilities,
+  encodeMoveParameters,
+  encodeTransportId,
+  Opcode,
+  ReservationType,
+} from '@platter/protocol/scsi'
 import t from 'tap'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { KeptReservations, ReservationKeeper } from '../../src/scsi/kept-reservations.ts'
@@ -67,6 +73,40 @@ t.test('with APTPL, GOOD waits until registrations and reservation are kept', as
     registrations: [{ key: 2n }],
   })
   t.same(await out(b, 'Clear', { key: 2n }), null)
+})
+
+t.test('REGISTER AND MOVE says itself whether what it moves is kept', async (t) => {
+  for (const persistThroughPowerLoss of [true, false]) {
+    const { keeper, calls } = makeKeeper()
+    const [a, b] = await keptHosts(keeper)
+    const kept = async (answer: Promise<string>) => {
+      while (calls.length === 0) await new Promise(setImmediate)
+      const { reservations, answer: done } = calls.shift() as (typeof calls)[number]
+      done.ioCompleted(null)
+      t.equal(await answer, 'GOOD')
+      return reservations
+    }
+    await kept(a.out('Register', { newKey: 1n, aptpl: true }))
+    await kept(a.out('Reserve', { key: 1n, type: 3 }))
+    const list = encodeMoveParameters({
+      reservationKey: 1n,
+      serviceActionReservationKey: 2n,
+      unregister: true,
+      persistThroughPowerLoss,
+      relativeTargetPort: 1,
+      transportId: encodeTransportId(b.nexus.initiatorPort),
+    })
+    const holder = b.nexus.initiatorPort
+    const moved = await kept(a.out('RegisterAndMove', { list }))
+    if (persistThroughPowerLoss) {
+      t.match(moved, {
+        registrations: [{ initiatorPort: holder, key: 2n }],
+        reservation: { type: 3, holder },
+      })
+      t.equal(moved?.registrations.length, 1)
+    } else t.equal(moved, null, 'nothing is kept any more')
+    t.same(await b.held(), [2n, 3])
+  }
 })
 
 t.test('what cannot be kept is not GOOD', async (t) => {

@@ -21,8 +21,9 @@ import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { type IoCompletion, VolumeError } from '../../src/volume/volume.ts'
+import { FakeTask } from '../support/fake-task.ts'
 import { Host, hosts } from '../support/reservation-run.ts'
-import { cdbOf, run } from '../support/scsi-run.ts'
+import { cdbOf, run, verdict } from '../support/scsi-run.ts'
 
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
 const WRITE = [Opcode.Write10, 0, 0, 0, 0, 0, 0, 0, 1, 0]
@@ -174,6 +175,13 @@ t.test('D_SENSE changes the format of all sense data', async (t) => {
   t.same(decodeSense(after), decodeSense(before))
   const nexus = a.server.openNexus('iqn.2024-01.org.example:new,i,0x1')
   t.equal((await run(a.server, { nexus, cdb: TEST_UNIT_READY })).sense?.[0], 0x72)
+  const write = new FakeTask({ nexus, cdb: WRITE, dataOut: block })
+  a.server.execute(write)
+  a.server.dataFailed(write, 0x4705)
+  write.abort()
+  const lost = await write.outcome
+  t.equal(lost.sense?.[0], 0x72, 'also when the transport has lost the data')
+  t.equal(verdict(lost), '0B/47/05')
 })
 
 t.test('each bit is changeable as PC=1 says, and no other', async (t) => {

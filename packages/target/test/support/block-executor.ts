@@ -2,6 +2,7 @@
  * A small SCSI layer for tests of the session: opcode 28h reads and 2Ah writes blocks of a volume,
  * 12h answers with parameter data, 55h gathers some, 35h waits for a flush; the rest is CHECK CONDITION.
  */
+import { encodeFixedSense, SenseKey, senseOf } from '@platter/protocol/scsi'
 import type {
   Nexus,
   NexusTransport,
@@ -73,6 +74,11 @@ export class BlockExecutor implements TaskExecutor {
     } else {
       task.checkCondition(SENSE)
     }
+  }
+
+  dataFailed(task: ScsiTask, additionalSense: number): void {
+    this.abortedTasks.push(task)
+    task.checkCondition(encodeFixedSense(senseOf(SenseKey.AbortedCommand, additionalSense)))
   }
 
   aborted(task: ScsiTask): void {

@@ -8,7 +8,9 @@ import t from 'tap'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run } from '../lib/command.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
+import { TargetOpcode } from '../lib/target-pdu.ts'
 import { platterdScript, TargetProcess } from '../lib/target-process.ts'
+import { WireInitiator } from '../lib/wire-initiator.ts'
 
 t.teardown(cleanUp)
 t.setTimeout(120_000)
@@ -86,6 +88,40 @@ t.test('a host that is logged in is listed, with both ends of its connection', a
     connections: [{ remote: /^127\.0\.0\.1:\d+$/, local: target.portal }],
   })
   t.match((await target.try('session', 'list')).stdout, /^INITIATOR .*\niqn\./)
+  host.close()
+  t.equal(await target.stop(), 0)
+})
+
+t.test('a host that is logged in hears of partitions that come and go', async (t) => {
+  const target = await TargetProcess.start()
+  await makeArray(target)
+  const create = async (name: string) => {
+    const wanted = { array: 'a', name, sizeBytes: MiB }
+    const made = await admin<Partition>(target, 'POST', 'partitions', wanted)
+    return made?.lun ?? Number.NaN
+  }
+  const first = await create('first')
+  const connection = await RawConnection.logIn(target.port, {
+    targetName: await target.targetName(),
+  })
+  const session = { isid: 1, tsih: connection.tsih, cmdSN: 1, taskTag: 1 }
+  const host = new WireInitiator(connection, first, session)
+  /** How TEST UNIT READY ends: sense key, ASC and ASCQ, or no numbers for GOOD. */
+  const ask = async (lun: number) => {
+    host.testUnitReady({ lun })
+    let answer = await host.receive()
+    while (answer.opcode === TargetOpcode.AsyncMessage) answer = await host.receive()
+    return answer.status === 0 ? [] : answer.sense
+  }
+  t.same([await ask(first), await ask(first)], [[6, 0x29, 0], []])
+  const second = await create('second')
+  t.same(await ask(first), [6, 0x3f, 0x0e], 'REPORTED LUNS DATA HAS CHANGED')
+  t.same(await ask(first), [])
+  for (let known = false; !known; known = (await ask(second)).length === 0);
+  await admin(target, 'DELETE', 'partitions/a/first')
+  t.same(await ask(first), [5, 0x25, 0], 'LOGICAL UNIT NOT SUPPORTED')
+  t.same(await ask(second), [6, 0x3f, 0x0e])
+  t.same(await ask(second), [])
   host.close()
   t.equal(await target.stop(), 0)
 })

@@ -1,13 +1,14 @@
 /** The check of captured traffic, checked: it sees what is wrong with a capture, and nothing else. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DataIn, ScsiCommand, ScsiResponse } from '@platter/protocol/iscsi'
 import t from 'tap'
 import { checkCapture, compareFrames } from '../lib/capture/check-capture.ts'
 import { decodeRecord, PcapReader } from '../lib/capture/pcap.ts'
 import { decodeCapture } from '../lib/capture/pdu-stream.ts'
 import { TrafficCapture } from '../lib/capture/traffic-capture.ts'
 import { dissect } from '../lib/capture/tshark.ts'
-import { comparedFields } from '../lib/capture/tshark-fields.ts'
+import { comparedFields, expectedValues } from '../lib/capture/tshark-fields.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
 import { encodeKeys, transferCdb } from '../lib/raw-pdu.ts'
@@ -179,6 +180,35 @@ t.test('numbers out of order are complained of', needs, async (t) => {
     )
   }
 })
+
+t.test(
+  'only after parameter data that end early may tshark leave the rest of a frame',
+  async (t) => {
+    for (const [opcode, expected, isExcused] of [
+      [0x12, 36, true],
+      [0x12, 96, false],
+      [0x28, 36, false],
+    ] as const) {
+      const command = new ScsiCommand().init(Buffer.alloc(48), 0)
+      command.expectedDataTransferLength = expected
+      command.buffer.writeUInt8(opcode, command.cdbPosition)
+      const dataIn = new DataIn().init(Buffer.alloc(48), 0)
+      dataIn.dataSegmentLength = 36
+      const response = new ScsiResponse().init(Buffer.alloc(48), 0)
+      const digests = { headerDigest: false, dataDigest: false, partOfText: false, command }
+      const pdus = [
+        { header: dataIn.buffer, data: Buffer.alloc(36), ...digests },
+        { header: response.buffer, data: Buffer.alloc(0), ...digests },
+      ]
+      const fate = { afterGap: false, afterComplaint: false, complaint: null }
+      const frame = { connection: 'a b', sender: 'target', pdus, ...fate } as const
+      const shown = comparedFields.map((it) => [it, expectedValues(it, pdus.slice(0, 1))] as const)
+      const dissected = { values: new Map(shown), errors: [], warnings: [] }
+      const { complaints } = compareFrames(new Map([[1, frame]]), new Map([[1, dissected]]))
+      t.equal(complaints.length, isExcused ? 0 : 1, `${opcode.toString(16)} ${expected}`)
+    }
+  },
+)
 
 t.test('packets that are missing end the comparison of their connection', needs, async (t) => {
   const { file, ports } = await captured('None')

@@ -8,6 +8,7 @@ import { comparedFields, expectedValues, lunField, textField } from './tshark-fi
 import {
   isTakenForNone,
   mayBeTakenForMalformed,
+  mayEndFrame,
   rejectsUnknownOpcode,
   unknownOpcode,
   warningOfNoImport,
@@ -66,9 +67,10 @@ export function compareFrames(
 function compareFrame(frame: CapturedFrame, theirs: DissectedFrame): string[] {
   const complaints: string[] = []
   if (frame.complaint !== null) complaints.push(`our decoder: ${frame.complaint}`)
-  const stumbled = frame.pdus.findIndex(mayBeTakenForMalformed)
+  const seen = seenByTshark(frame.pdus, theirs)
+  const last = seen.at(-1)
   const isMalformed = (text: string) => text.includes('Malformed Packet')
-  const isQuirk = stumbled !== -1 && theirs.errors.some(isMalformed)
+  const isQuirk = last !== undefined && mayBeTakenForMalformed(last)
   const unknown = frame.pdus.some(rejectsUnknownOpcode)
   complaints.push(
     ...theirs.errors
@@ -79,17 +81,28 @@ function compareFrame(frame: CapturedFrame, theirs: DissectedFrame): string[] {
   if (frame.sender === 'target') {
     complaints.push(...theirs.warnings.filter((text) => !warningOfNoImport.test(text)))
   }
-  // Where it stumbles, tshark leaves the rest of the frame.
-  const pdus = isQuirk ? frame.pdus.slice(0, stumbled + 1) : frame.pdus
-  const different = fieldsToCompare(pdus).flatMap((field) => {
-    const ours = expectedValues(field, pdus)
+  const different = fieldsToCompare(seen).flatMap((field) => {
+    const ours = expectedValues(field, seen)
     const shown = theirs.values.get(field) ?? []
     const same = field === lunField ? isWithin(ours, shown) : ours.join() === shown.join()
     return same ? [] : [`${field} is ${shown.join() || 'missing'}, we say ${ours.join() || 'none'}`]
   })
   if (different.length === 0) return complaints
-  const described = pdus.map(({ header }) => describePdu(header)).join('; ')
+  const described = seen.map(({ header }) => describePdu(header)).join('; ')
   return [...complaints, `${different.join('; ')} [${described}]`]
+}
+
+/** The PDUs of a frame, or those of them that tshark looked at: after some it leaves the rest. */
+function seenByTshark(
+  pdus: readonly CapturedPdu[],
+  theirs: DissectedFrame,
+): readonly CapturedPdu[] {
+  const shown = theirs.values.get('iscsi.opcode')?.length ?? 0
+  for (const [index, pdu] of pdus.entries()) {
+    const seen = pdus.slice(0, index + 1)
+    if (mayEndFrame(pdu) && expectedValues('iscsi.opcode', seen).length === shown) return seen
+  }
+  return pdus
 }
 
 /** All, but for those in which tshark cannot be right of these PDUs. */

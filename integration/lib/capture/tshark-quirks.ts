@@ -42,6 +42,24 @@ function bringsCutOverwriteList({ header, data }: CapturedPdu): boolean {
   return data.length >= 4 && data.length < 4 + data.readUInt16BE(2)
 }
 
+/** Commands that are answered with parameter data. */
+const answeredWithParameters: readonly number[] = [
+  ...[0x03, 0x12, 0x1a, 0x5a, 0x5e, 0x84, 0x9e, 0xa0, 0xa3],
+]
+
+/**
+ * Whether tshark may leave the rest of the frame after this PDU: it does so, without complaint or with
+ * the one above, when parameter data fill the room that there is for them, and end in the midst of a field.
+ */
+export function mayEndFrame(pdu: CapturedPdu): boolean {
+  if (mayBeTakenForMalformed(pdu)) return true
+  const { header, command } = pdu
+  if (command === undefined || (header.readUInt8(0) & 0x3f) !== Opcode.DataIn) return false
+  const cdbOpcode = command.buffer.readUInt8(command.cdbPosition)
+  const isFull = header.readUIntBE(5, 3) === command.expectedDataTransferLength
+  return isFull && answeredWithParameters.includes(cdbOpcode)
+}
+
 /**
  * Whether tshark takes this PDU, first in its segment, for none: text with neither F nor C bit, of
  * which it wants one, though text may be whole and its exchange not at an end (RFC 7143 section 11.10.1

@@ -25,6 +25,8 @@ export interface ServedPartition {
   readonly volume: Volume
   readonly physicalBlockSizeBytes: number
   readonly chunkSizeBytes: number
+  /** A chunk of every disk of its array. */
+  readonly stripeSizeBytes: number
 }
 
 /** Shows partitions to hosts. */
@@ -268,8 +270,10 @@ export class Inventory {
       const volume = array.openPartition(name)
       this.#volumes.set(id, volume)
       const { physicalBlockSizeBytes } = blockFormats[blockFormat]
-      const { chunkSizeBytes } = array
-      this.#server.show(lun, { id, name, volume, physicalBlockSizeBytes, chunkSizeBytes })
+      const { chunkSizeBytes, disks } = array
+      const stripeSizeBytes = chunkSizeBytes * disks.length
+      const layout = { physicalBlockSizeBytes, chunkSizeBytes, stripeSizeBytes }
+      this.#server.show(lun, { id, name, volume, ...layout })
     }
   }
 

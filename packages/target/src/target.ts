@@ -305,6 +305,7 @@ class ShownUnits implements PartitionServer {
       blockSizeBytes: volume.blockSizeBytes,
       physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
       optimalTransferGranularityBytes: partition.chunkSizeBytes,
+      optimalTransferBytes: partition.stripeSizeBytes,
       reservationKeeper: this.#reservations.keeperOf(partition.id),
       sanitizeStore: this.#sanitizes.storeOf(partition.id),
     })

@@ -102,6 +102,8 @@ t.test('disks, arrays, partitions and LUNs are the same after a restart', async 
   ])
   await second.inventory.createPartition({ array: 'r0', name: 'd' }, MiB)
   t.equal(second.shown.units.get(1)?.name, 'd', 'the lowest free LUN is used')
+  const layout = { chunkSizeBytes: 64 * 1024, stripeSizeBytes: 2 * 64 * 1024 }
+  t.match(second.shown.units.get(1), layout, 'a stripe is a chunk of each of two disks')
   await second.inventory.growPartition({ array: 'r0', name: 'd' }, 2 * MiB)
   t.same(second.shown.grownLuns, [1])
   t.equal(second.shown.units.get(1)?.volume.sizeBytes, 2 * MiB)

@@ -33,7 +33,9 @@ export class AuthenticatingTarget {
   }
 
   static async start(): Promise<AuthenticatingTarget> {
-    const process = await TargetProcess.start()
+    // Tests fail to authenticate more often than hosts do.
+    const flags = ['--slow-logins-after', '1000']
+    const process = await TargetProcess.start(temporaryDirectory(), flags)
     const { lun } = await process.createPartition({
       directory: temporaryDirectory(),
       disks: 1,

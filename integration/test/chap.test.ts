@@ -1,4 +1,6 @@
 /** Authentication by CHAP: with libiscsi, and at the wire what libiscsi does not do. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import {
   AuthenticatingTarget,
@@ -8,10 +10,11 @@ import {
   own,
 } from '../lib/authenticating-target.ts'
 import { asks, base64, type Challenge, ChapWire, hash, hex } from '../lib/chap-wire.ts'
-import { cleanUp } from '../lib/cleanup.ts'
+import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run, runOk } from '../lib/command.ts'
 import { LoginWire, toFullFeature } from '../lib/login-wire.ts'
 import { requires } from '../lib/requires.ts'
+import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
 t.setTimeout(180_000)
@@ -19,6 +22,13 @@ const needs = requires('clients')
 const target = await AuthenticatingTarget.start()
 const { targetName } = target
 const { port, portal } = target.process
+
+/** A file with the secret of `oneWay`. */
+function secretFile(mode = 0o600): string {
+  const file = join(temporaryDirectory(), 'secret')
+  writeFileSync(file, `${oneWay.secret}\n`, { mode })
+  return file
+}
 
 /** An iscsi:// URL for the LUN. */
 const lunUrl = (login: string, query = '') =>
@@ -123,6 +133,26 @@ t.test('nobody gets around it, or learns whether a target is here', async (t) =>
   early.close()
   const wrong = await ChapWire.open(port, oneWay, `${targetName}x`)
   t.equal((await wrong.respond(await wrong.challenge())).status, 0x0203, 'but who is known does')
+})
+
+t.test('who fails again and again is slowed down, and seen; it can still get in', async (t) => {
+  const slow = await TargetProcess.start(temporaryDirectory(), [
+    ...['--slow-logins-after', '3', '--min-auth', 'chap'],
+  ])
+  const one = await slow.try('secret', 'set', oneWay.initiatorName, '--file', secretFile())
+  t.equal(one.status, 0, one.stderr)
+  const name = await slow.targetName()
+  for (let count = 1; count <= 4; count++) {
+    const chap = await ChapWire.open(slow.port, { ...oneWay, secret: 'not the secret' }, name)
+    t.equal((await chap.respond(await chap.challenge())).status, 0x0201)
+  }
+  const [seen] = await slow.command<{ address: string; count: number }[]>('session', 'failures')
+  t.match(seen, { address: '127.0.0.1', count: 4, slowedDown: true, detail: /CHAP_N and CHAP_R/ })
+  t.match(slow.log, /warn .*failure 3 of this address, whose logins are slowed down/)
+  const right = await ChapWire.open(slow.port, oneWay, name)
+  t.match(await right.respond(await right.challenge()), { status: 0, transit: true })
+  right.close()
+  await slow.stop()
 })
 
 t.test('secrets outlive a restart, and are in no log', async (t) => {

@@ -24,6 +24,8 @@ export interface ServeConfig {
   readonly pingTimeoutMs: number | undefined
   /** Connections that one session may have, where nothing has been set for its host. */
   readonly maxConnections: number
+  /** Failures to authenticate after which logins of an address are slowed down. Undefined: 10. */
+  readonly slowLoginsAfter: number | undefined
   /** The least that a host must show to get in. */
   readonly minAuth: AuthenticationFloor
   /** Those that hosts may authenticate with. */
@@ -41,6 +43,7 @@ export interface ServeFlags {
   readonly pingAfter?: string
   readonly pingTimeout?: string
   readonly maxConnections?: number
+  readonly slowLoginsAfter?: number
   readonly minAuth?: string
   readonly chapAlgorithms?: string
   readonly logLevel?: string
@@ -90,6 +93,7 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
     maxConnections: flags.maxConnections ?? defaultMaxConnections,
+    slowLoginsAfter: flags.slowLoginsAfter,
     minAuth: readFloor(flags, portals),
     chapAlgorithms: readAlgorithms(flags.chapAlgorithms),
     logLevel,

@@ -10,7 +10,14 @@ import {
   parseName,
   standardPolicy,
 } from '@platter/protocol/iscsi'
-import type { Host, Partition, Redirect, Session as SessionInfo, Status } from './admin/model.ts'
+import type {
+  Host,
+  LoginFailures,
+  Partition,
+  Redirect,
+  Session as SessionInfo,
+  Status,
+} from './admin/model.ts'
 import type { NewArray, NewSecret, PartitionKey, TargetFacade } from './admin/target-facade.ts'
 import { requirementOf, type ServerAuthentication } from './authentication.ts'
 import { ChangeQueue } from './change-queue.ts'
@@ -52,6 +59,8 @@ export interface TargetOptions {
   readonly minAuth?: AuthenticationFloor
   /** Those that hosts may authenticate with; all by default. */
   readonly chapAlgorithms?: readonly ChapAlgorithm[]
+  /** Failures to authenticate after which the logins of an address are slowed down; 10 by default. */
+  readonly slowLoginsAfter?: number | undefined
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -74,6 +83,8 @@ export interface Target extends TargetFacade {
 const stopTimeoutMs = 10_000
 /** TCP connections at once, logged in or not. */
 const connectionsMax = 1024
+/** Of those, logins of one address that are not done: no address can keep the others out. */
+const loginsMax = 64
 
 /** As large as pays: data-out bursts of a whole write, segments of what the network layer buffers. */
 const negotiation: NegotiationPolicy = {
@@ -165,6 +176,10 @@ class ComposedTarget implements Target {
         ...defaultLimits,
         pingAfterMs: options.pingAfterMs ?? defaultLimits.pingAfterMs,
         pingTimeoutMs: options.pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
+        loginFailures: {
+          ...defaultLimits.loginFailures,
+          ...(options.slowLoginsAfter !== undefined && { freeFailures: options.slowLoginsAfter }),
+        },
       },
       executor: this.#devices,
       requirementOf: (initiatorName) =>
@@ -172,7 +187,7 @@ class ComposedTarget implements Target {
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
-    this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax })
+    this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax, loginsMax })
     this.#units = new ShownUnits(this.#devices, opened)
     this.#inventory = new Inventory({
       state,
@@ -248,6 +263,14 @@ class ComposedTarget implements Target {
         remote,
         local,
       })),
+    }))
+  }
+
+  listLoginFailures(): LoginFailures[] {
+    const nowMs = performance.now()
+    return this.#node.loginFailures.list(nowMs).map(({ lastMs, ...failures }) => ({
+      ...failures,
+      secondsAgo: Math.floor((nowMs - lastMs) / 1000),
     }))
   }
 

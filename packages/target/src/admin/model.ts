@@ -94,6 +94,19 @@ export const Session = Type.Object({
 })
 export type Session = Static<typeof Session>
 
+/** An address whose hosts have failed to authenticate. */
+export const LoginFailures = Type.Object({
+  /** An IPv4 address, or a network of IPv6 addresses. */
+  address: Type.String(),
+  count: Size,
+  /** How long ago the last was, and why it failed. */
+  secondsAgo: Size,
+  detail: Type.String(),
+  /** Logins from there wait for each other. */
+  slowedDown: Type.Boolean(),
+})
+export type LoginFailures = Static<typeof LoginFailures>
+
 export const HostName = Type.String({
   pattern: '^(\\*|.{5,223})$',
   description: 'the iSCSI name of a host, or * for all hosts',

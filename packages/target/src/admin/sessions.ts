@@ -1,6 +1,6 @@
 /** Operations on sessions. */
 import Type from 'typebox'
-import { HostName, Session } from './model.ts'
+import { HostName, LoginFailures, Session } from './model.ts'
 import { operation } from './operation.ts'
 
 export const sessions = {
@@ -11,6 +11,14 @@ export const sessions = {
     input: Type.Object({}, { additionalProperties: false }),
     output: Type.Array(Session),
     run: (target) => target.listSessions(),
+  }),
+  'session failures': operation({
+    method: 'GET',
+    path: '/api/v1/login-failures',
+    summary: 'List the addresses whose hosts have failed to authenticate lately',
+    input: Type.Object({}, { additionalProperties: false }),
+    output: Type.Array(LoginFailures),
+    run: (target) => target.listLoginFailures(),
   }),
   'session end': operation({
     method: 'DELETE',

@@ -7,6 +7,7 @@ import type {
   ArrayInfo,
   Disk,
   Host,
+  LoginFailures,
   Partition,
   Redirect,
   Session,
@@ -64,6 +65,8 @@ export interface NewSecret {
 export interface TargetFacade {
   status(): Status
   listSessions(): Session[]
+  /** Who has failed to authenticate lately, the latest last. */
+  listLoginFailures(): LoginFailures[]
 
   listDisks(): Disk[]
   /** Makes a sparse file and adds it; a file that exists is never touched. */

@@ -46,6 +46,11 @@ export function serveCommand(io: CliIo): Command {
       `those that hosts may use (default: ${chapAlgorithms.map(chapAlgorithmName).join(',')})`,
     )
     .option(
+      '--slow-logins-after <failures>',
+      'slow down the logins of an address that failed to authenticate so often (default: 10)',
+      countArgument,
+    )
+    .option(
       '--allow-unauthenticated',
       'let in hosts that have no secret, from wherever they can reach a portal',
     )

@@ -1,6 +1,6 @@
 /** `platterd status` and `platterd session …` */
 import { Command } from 'commander'
-import type { Session, Status } from '../admin/model.ts'
+import type { LoginFailures, Session, Status } from '../admin/model.ts'
 import { ask, type ClientFlags, show, withClientFlags } from './client-command.ts'
 import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
@@ -19,6 +19,11 @@ export function sessionCommand(io: CliIo): Command {
     .description('list who is logged in, and over which connections')
     .action(async (flags: ClientFlags) => {
       show(io, flags, await ask(io, flags, 'session list', {}), formatSessions)
+    })
+  withClientFlags(session.command('failures'))
+    .description('list the addresses whose hosts have failed to authenticate lately')
+    .action(async (flags: ClientFlags) => {
+      show(io, flags, await ask(io, flags, 'session failures', {}), formatFailures)
     })
   withClientFlags(session.command('end'))
     .description('ask a host to log out, and drop its sessions if it has not soon after')
@@ -61,4 +66,16 @@ function formatSessions(sessions: readonly Session[]): string {
   )
   const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID', 'FROM', 'TO']
   return formatTable(titles, rows, 'nobody is logged in')
+}
+
+function formatFailures(failures: readonly LoginFailures[]): string {
+  const rows = failures.map((it) => [
+    it.address,
+    String(it.count),
+    `${it.secondsAgo} s ago`,
+    it.slowedDown ? 'yes' : 'no',
+    it.detail,
+  ])
+  const titles = ['ADDRESS', 'FAILURES', 'LAST', 'SLOWED DOWN', 'WHY']
+  return formatTable(titles, rows, 'nobody has failed to authenticate lately')
 }

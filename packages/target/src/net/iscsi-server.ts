@@ -18,12 +18,15 @@ export interface IscsiServerOptions {
   readonly log: Log
   /** TCP connections at once, over all portals; more are closed as soon as they are accepted. */
   readonly connectionsMax: number
+  /** Of those, how many may come from one address and not have logged in. */
+  readonly loginsMax: number
 }
 
 export class IscsiServer {
   readonly #node: TargetNode
   readonly #log: Log
   readonly #connectionsMax: number
+  readonly #loginsMax: number
   readonly #servers: Server[] = []
   /** What the servers are bound to, in numbers. */
   readonly #bound: PortalAddress[] = []
@@ -36,6 +39,7 @@ export class IscsiServer {
     this.#node = options.node
     this.#log = options.log
     this.#connectionsMax = options.connectionsMax
+    this.#loginsMax = options.loginsMax
     this.#tick = setInterval(() => this.#onTick(), TICK_MS)
     this.#tick.unref()
   }
@@ -69,8 +73,9 @@ export class IscsiServer {
   }
 
   #accept(accepted: Socket): void {
-    if (this.#connections.size >= this.#connectionsMax) {
-      this.#log.warn(`${accepted.remoteAddress}: refused: ${this.#connectionsMax} connections`)
+    const refusal = this.#refusalOf(accepted)
+    if (refusal !== undefined) {
+      this.#log.warn(`${accepted.remoteAddress}: refused: ${refusal}`)
       accepted.destroy()
       return
     }
@@ -85,6 +90,16 @@ export class IscsiServer {
       closed: () => this.#connections.delete(connection),
     })
     this.#connections.add(connection)
+  }
+
+  /** Why there is no room for one more connection, if there is none. */
+  #refusalOf({ remoteAddress = '' }: Socket): string | undefined {
+    if (this.#connections.size >= this.#connectionsMax) return `${this.#connectionsMax} connections`
+    let logins = 0
+    for (const { connection, remoteHost } of this.#connections) {
+      if (remoteHost === remoteAddress && connection.session === undefined) logins++
+    }
+    return logins >= this.#loginsMax ? `${logins} logins of it are under way` : undefined
   }
 
   #onTick(): void {

@@ -55,6 +55,7 @@ export class SocketConnection implements ConnectionSink {
   readonly #log: Log
   readonly #closed: () => void
   readonly connection: TargetConnection
+  readonly remoteHost: string
   readonly remoteAddress: string
 
   readonly slabMaxBytes = PDU_MAX_BYTES
@@ -78,6 +79,7 @@ export class SocketConnection implements ConnectionSink {
     this.#log = options.log
     this.#closed = options.closed
     const { remoteAddress = '', remotePort = 0 } = accepted
+    this.remoteHost = remoteAddress
     this.remoteAddress = formatTargetAddress({ host: remoteAddress, port: remotePort })
     // An IPv4 connection to a socket that serves both families is IPv4 to its host.
     const localHost = (accepted.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
@@ -85,6 +87,7 @@ export class SocketConnection implements ConnectionSink {
     this.connection = options.connect(this, {
       localHost,
       localPort,
+      remoteHost: remoteAddress,
       remote: this.remoteAddress,
       portals: () => options.portals({ host: localHost, port: localPort }),
     })
@@ -257,7 +260,8 @@ export class SocketConnection implements ConnectionSink {
 
   close(reason: CloseReason, detail: string): void {
     if (this.#closing) return
-    this.#log.info(`${this.remoteAddress}: ${reason}: ${detail}`)
+    const level = reason === 'login-failed' ? 'warn' : 'info'
+    this.#log[level](`${this.remoteAddress}: ${reason}: ${detail}`)
     this.#flush()
     this.#closing = true
     this.#socket.end()

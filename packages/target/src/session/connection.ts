@@ -40,6 +40,7 @@ export class TargetConnection implements FramerHandler {
   readonly #responder: Responder
   readonly #startedMs: number
   #state: ConnectionState = 'FREE'
+  readonly #login: LoginPhase
   #phase: LoginPhase | FullFeaturePhase
   #fullFeature: FullFeaturePhase | null = null
 
@@ -59,14 +60,17 @@ export class TargetConnection implements FramerHandler {
     this.#heardMs = options.nowMs
     this.#nowMs = options.nowMs
     this.#responder = new Responder(options.sink, options.firstStatSN ?? 1)
-    this.#phase = new LoginPhase({
+    this.#login = new LoginPhase({
       node: options.node,
       responder: this.#responder,
+      remoteHost: options.addresses.remoteHost,
+      nowMs: () => this.#nowMs,
       entered: (identity, parameters, session) => this.#enter(identity, parameters, session),
       failed: (detail) => this.#fail('login-failed', detail),
       isOpen: () => this.#isOpen(),
       setPaused: (paused) => this.#setPaused(paused),
     })
+    this.#phase = this.#login
     this.#move('transportConnected')
   }
 
@@ -147,6 +151,7 @@ export class TargetConnection implements FramerHandler {
     if (this.#fullFeature === null) {
       const overdue = nowMs - this.#startedMs > limits.loginTimeoutMs
       if (overdue) this.#fail('timeout', `no login within ${limits.loginTimeoutMs} ms`)
+      else if (this.#isOpen()) this.#login.onTimer(nowMs)
     } else if (this.#logout !== null && nowMs >= this.#logout.dueMs) {
       this.#drop(this.#logout.detail)
     } else if (this.#pingTag !== null) {

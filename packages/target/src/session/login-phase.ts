@@ -37,6 +37,9 @@ const outOfPlace: LoginResponseFields = {
 export interface LoginPhasePort {
   readonly node: TargetNode
   readonly responder: Responder
+  /** Where the host comes from, and the time. */
+  readonly remoteHost: string
+  nowMs(): number
   /** Login is over: the connection is in full feature phase from the next PDU on. */
   entered(identity: LoginIdentity, parameters: SessionParameters, session: Session): void
   /** Login has failed, and its response is queued. */
@@ -54,6 +57,8 @@ export class LoginPhase implements FramerHandler {
   #text: Buffer = Buffer.alloc(0)
   /** A Login Request has come; `#header` is that of the last. */
   #begun = false
+  /** When the first is taken up, if its address has to wait. */
+  #dueMs: number | null = null
 
   constructor(port: LoginPhasePort) {
     this.#port = port
@@ -88,14 +93,42 @@ export class LoginPhase implements FramerHandler {
   }
 
   onEnd(): void {
+    const first = !this.#begun
     this.#begun = true
+    if (first && !this.#mayGoOn()) return
+    this.#take()
+  }
+
+  /** Takes up a login that had to wait. */
+  onTimer(nowMs: number): void {
+    if (this.#dueMs === null || nowMs < this.#dueMs) return
+    this.#dueMs = null
+    this.#port.setPaused(false)
+    this.#take()
+  }
+
+  /** Whether a login may go on at once. Others wait, or are refused if too many do already. */
+  #mayGoOn(): boolean {
+    const { node, remoteHost, nowMs, failed, setPaused } = this.#port
+    const waitMs = node.loginFailures.begin(remoteHost, nowMs())
+    if (waitMs === 0) return true
+    if (waitMs === undefined) {
+      const status = LoginStatus.ServiceUnavailable
+      this.#respond(new LoginRequest().at(this.#header, 0), { ...outOfPlace, status }, 0)
+      failed('too many logins of an address that has failed to authenticate')
+    } else {
+      this.#dueMs = nowMs() + waitMs
+      setPaused(true)
+    }
+    return false
+  }
+
+  #take(): void {
     const request = new LoginRequest().at(this.#header, 0)
     const answer = this.#login.receive(request, this.#text)
     if (answer.outcome === 'failed') {
       this.#respond(request, answer, 0)
-      this.#port.failed(
-        `login refused with status 0x${answer.status.toString(16)}: ${answer.detail}`,
-      )
+      this.#fail(answer.status, answer.detail)
       return
     }
     if (answer.outcome === 'continue') {
@@ -107,6 +140,18 @@ export class LoginPhase implements FramerHandler {
     this.#port.node.makeWay(answer.identity, () => {
       if (this.#port.isOpen()) this.#enter(request, answer)
     })
+  }
+
+  #fail(status: LoginStatus, detail: string): void {
+    const { node, remoteHost, nowMs, failed } = this.#port
+    const said = `login refused with status 0x${status.toString(16)}: ${detail}`
+    if (status !== LoginStatus.AuthenticationFailure) {
+      failed(said)
+      return
+    }
+    const count = node.loginFailures.failed(remoteHost, nowMs(), detail)
+    const slow = node.loginFailures.slowsDown(remoteHost) ? ', whose logins are slowed down' : ''
+    failed(`${said} (failure ${count} of this address${slow})`)
   }
 
   #enter(request: LoginRequest, answer: LoginAnswer & { outcome: 'full-feature' }): void {

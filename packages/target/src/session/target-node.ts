@@ -14,6 +14,11 @@ import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
 import type { AuthenticationRequirement } from './authentication.ts'
 import { CommandWindow } from './command-window.ts'
+import {
+  defaultLoginFailureLimits,
+  type LoginFailureLimits,
+  LoginFailures,
+} from './login-failures.ts'
 import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'
 
@@ -29,6 +34,7 @@ export interface SessionLimits {
   readonly pingTimeoutMs: number
   /** What an initiator that is asked to log out has for it. */
   readonly logoutSeconds: number
+  readonly loginFailures: LoginFailureLimits
 }
 
 export const defaultLimits: SessionLimits = {
@@ -39,6 +45,7 @@ export const defaultLimits: SessionLimits = {
   pingAfterMs: 30_000,
   pingTimeoutMs: 30_000,
   logoutSeconds: 2,
+  loginFailures: defaultLoginFailureLimits,
 }
 
 export interface TargetNodeOptions {
@@ -68,6 +75,7 @@ const nothingRequired: AuthenticationRequirement = {
 export interface ConnectionAddresses {
   readonly localHost: string
   readonly localPort: number
+  readonly remoteHost: string
   /** `host:port`, for people. */
   readonly remote: string
   /** The portals of this target that the initiator can use, as things are now. */
@@ -78,6 +86,7 @@ export class TargetNode {
   readonly options: TargetNodeOptions
   /** Shared by all logins, so that no host can have one answered by another connection. */
   readonly challenges = new Challenges()
+  readonly loginFailures: LoginFailures
   readonly #sessions = new Map<number, Session>()
   /** Sessions that have ended but still have storage operations under way, and who waits for them. */
   readonly #ending = new Map<Session, (() => void)[]>()
@@ -89,6 +98,7 @@ export class TargetNode {
 
   constructor(options: TargetNodeOptions) {
     this.options = options
+    this.loginFailures = new LoginFailures(options.limits.loginFailures)
   }
 
   requirementOf(initiatorName: string): AuthenticationRequirement {

@@ -82,6 +82,7 @@ t.test('every operation answers what its schema says', async (t) => {
   t.equal((await call(socketPath, 'disk list', {})).length, 2)
   t.equal((await call(socketPath, 'array list', {})).length, 1)
   await call(socketPath, 'session list', {})
+  await call(socketPath, 'session failures', {})
   t.match(await call(socketPath, 'status', {}), { partitionCount: 1, diskCount: 2 })
   const host = 'iqn.2024-01.org.example:host'
   t.same(await call(socketPath, 'host set', { name: host, maxConnections: 2 }), {

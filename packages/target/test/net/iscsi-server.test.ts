@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto'
+import { once } from 'node:events'
 import { DataIn, Opcode, ReadyToTransfer, ScsiResponse } from '@platter/protocol/iscsi'
 import t, { type Test } from 'tap'
 import { IscsiServer } from '../../src/net/iscsi-server.ts'
@@ -10,13 +11,13 @@ import { WireInitiator } from '../support/wire-initiator.ts'
 const MIB = 1024 * 1024
 
 /** A server on a port of its own, with `connect` for initiators of it. */
-async function serve(t: Test, connectionsMax = 8) {
+async function serve(t: Test, connectionsMax = 8, loginsMax = 8) {
   const lines: string[] = []
   const note = (line: string) => lines.push(line)
   const log = { error: note, warn: note, info: note, debug: () => {} }
   const volume = new FaultVolume(new MemoryVolume('m', 4 * MIB))
   const { node, executor } = makeNode(volume, { maxBurstLength: MIB })
-  const server = new IscsiServer({ node, log, connectionsMax })
+  const server = new IscsiServer({ node, log, connectionsMax, loginsMax })
   const { port, host } = await server.listen('127.0.0.1', 0)
   t.equal(host, '127.0.0.1')
   let open = true
@@ -122,6 +123,17 @@ t.test('a connection too many is closed, and its place can be had later', async 
     if (outcome === 0) break
   }
   t.pass('let in')
+})
+
+t.test('logins of one address that are not done do not take every place', async (t) => {
+  const { connect, lines } = await serve(t, 8, 2)
+  const first = connect()
+  t.equal(await first.login('400000010000'), 0, 'who has logged in does not count')
+  const idle = [connect(), connect()]
+  await Promise.all(idle.map(({ socket }) => once(socket, 'connect')))
+  await connect().closed
+  t.match(lines.join('\n'), /127\.0\.0\.1: refused: 2 logins of it are under way/)
+  t.ok(idle.every(({ socket }) => !socket.destroyed))
 })
 
 t.test('a fault of ours ends the connection that it came up on, and no other', async (t) => {

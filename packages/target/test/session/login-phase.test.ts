@@ -1,4 +1,5 @@
 import {
+  chapAlgorithms,
   LoginRequest,
   LoginResponse,
   LoginStatus,
@@ -7,6 +8,7 @@ import {
   TextRequest,
 } from '@platter/protocol/iscsi'
 import t from 'tap'
+import { defaultLimits, TargetNode } from '../../src/session/target-node.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import {
   INITIATOR_NAME,
@@ -63,3 +65,48 @@ t.test(
     t.same(answer?.data, Buffer.from('echo'), 'both ways with digests, from the next PDU on')
   },
 )
+
+/** A server on which nobody can authenticate, and its connections as they come from one address. */
+function unfriendly() {
+  const loginFailures = { ...defaultLimits.loginFailures, freeFailures: 2, waitMaxMs: 1500 }
+  const { node: open } = makeNode(new MemoryVolume('m', 65536), {}, { loginFailures })
+  const node = new TargetNode({
+    ...open.options,
+    requirementOf: () => ({ floor: 'chap', chapAlgorithms, credentials: undefined }),
+  })
+  return { node, connect: (nowMs: number) => new ScriptedInitiator(node, nowMs) }
+}
+
+t.test('after a few failures the logins of an address wait for each other', async (t) => {
+  const { node, connect } = unfriendly()
+  const statusOf = (initiator: ScriptedInitiator) => {
+    const answer = initiator.receiveOne(LoginResponse)
+    return (answer.statusClass << 8) | answer.statusDetail
+  }
+  for (let count = 1; count <= 2; count++) {
+    const initiator = connect(0)
+    beginLogin(initiator)
+    t.equal(statusOf(initiator), LoginStatus.AuthenticationFailure)
+    t.match(initiator.sink.closed?.detail, new RegExp(`failure ${count} of this address`))
+  }
+  t.match(node.loginFailures.list(0), [{ address: '192.0.2.9', count: 2, slowedDown: true }])
+
+  const waiting = connect(0)
+  beginLogin(waiting)
+  t.ok(waiting.connection.paused)
+  const refused = connect(0)
+  beginLogin(refused)
+  t.equal(statusOf(refused), LoginStatus.ServiceUnavailable, 'too many wait')
+  t.match(refused.sink.closed, { reason: 'login-failed' })
+  waiting.connection.onTimer(999)
+  t.same(waiting.receive(), [])
+  waiting.connection.onTimer(1000)
+  t.equal(statusOf(waiting), LoginStatus.AuthenticationFailure)
+  t.match(waiting.sink.closed?.detail, /failure 3 of this address, whose logins are slowed down/)
+
+  const gone = connect(1000)
+  beginLogin(gone)
+  gone.connection.transportLost()
+  gone.connection.onTimer(9000)
+  t.same(gone.receive(), [], 'who has left gets no answer')
+})

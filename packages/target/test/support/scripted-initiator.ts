@@ -95,6 +95,7 @@ export class ScriptedInitiator {
       addresses: {
         localHost: '192.0.2.1',
         localPort: 3260,
+        remoteHost: '192.0.2.9',
         remote: '192.0.2.9:40000',
         portals: () => portals,
       },

@@ -15,14 +15,14 @@ import type { DiskArray } from './volume/disk-array.ts'
 import { createDiskFile } from './volume/disk-file.ts'
 import type { PartitionEntry } from './volume/partition-table.ts'
 import type { PartitionVolume } from './volume/partition-volume.ts'
-import { type Volume, VolumeError } from './volume/volume.ts'
+import { type AtomicWriter, type Volume, VolumeError } from './volume/volume.ts'
 
 /** A partition to be shown to hosts. */
 export interface ServedPartition {
   readonly id: string
   readonly name: string
   /** Its blocks are the logical ones. */
-  readonly volume: Volume
+  readonly volume: Volume & AtomicWriter
   readonly physicalBlockSizeBytes: number
   readonly chunkSizeBytes: number
   /** A chunk of every disk of its array. */
@@ -86,6 +86,9 @@ export class Inventory {
       ...this.#arrays
         .unavailable()
         .map(({ name, reason }) => `array ${name} is not available: ${reason}`),
+      ...this.#arrays
+        .available()
+        .flatMap(({ name, problem }) => (problem === null ? [] : [`array ${name}: ${problem}`])),
     ]
   }
 

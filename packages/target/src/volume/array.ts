@@ -140,7 +140,7 @@ async function refuseInUse(disk: Volume): Promise<void> {
 
 /**
  * Finds the arrays of these disks, given in any order, and brings labels up to date that a crash
- * left behind. An array is usable only if all its members are there, are who they say, and are of
+ * left behind, and finishes an atomic write that it cut short. An array is usable only if all its members are there, are who they say, and are of
  * one time: the newest description that any of them holds, or the one just before it, which is what
  * a change cut short leaves. The disks stay the caller's. Rejects never: all that is wrong is told.
  */
@@ -192,15 +192,17 @@ async function assemble(members: readonly Member[]): Promise<DiskArray | FailedA
     duplicateProblem(members) ??
     missingProblem(disks, newest)
   if (reason !== null) return { description, disks, reason }
+  const array = new DiskArray(description, disks as Volume[])
   try {
     for (const { disk, label } of members) {
       if (label.generation === newest.generation) continue
       await writeLabel(disk, { ...newest, memberNumber: label.memberNumber })
     }
+    await array.recover()
   } catch (error) {
     return { description, disks, reason: (error as Error).message }
   }
-  return new DiskArray(description, disks as Volume[])
+  return array
 }
 
 function memberProblem({ disk, label }: Member, newest: Label): string | null {

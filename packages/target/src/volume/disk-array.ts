@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { ArrayError, type ArrayErrorCode } from './array-error.ts'
+import { AtomicJournal } from './atomic-journal.ts'
 import { type BlockFormat, blockFormats, DEFAULT_BLOCK_FORMAT } from './block-format.ts'
 import type { ByteExtent } from './extent.ts'
 import {
@@ -49,6 +50,7 @@ export class DiskArray {
   /** The members, in member order. */
   readonly disks: readonly Volume[]
   readonly #volume: Volume
+  readonly #journal: AtomicJournal
   readonly #open = new Map<string, PartitionVolume>()
   #description: ArrayDescription
   #changes: Promise<unknown> = Promise.resolve()
@@ -66,6 +68,31 @@ export class DiskArray {
       memberOffset: description.dataOffset,
       memberSizeBytes: description.dataSizeBytes,
     })
+    this.#journal = new AtomicJournal({
+      arrayId: description.arrayId,
+      disks,
+      partition: (id) => {
+        const found = this.partitions.find((one) => one.id === id)
+        return found && new PartitionVolume(this.#volumeOptions(found))
+      },
+    })
+  }
+
+  /**
+   * For array.ts: finishes the atomic write that a crash has cut short, before anyone has a partition.
+   * Rejects with Error if what the disks hold of it cannot be understood.
+   */
+  recover(): Promise<void> {
+    return this.#journal.recover()
+  }
+
+  /** What a person should look at; null if nothing. */
+  get problem(): string | null {
+    const { unfinished } = this.#journal
+    const partition = this.partitions.find(({ id }) => id === unfinished?.partitionId)
+    if (unfinished === null || partition === undefined) return null
+    const { offset, length, error } = unfinished
+    return `an atomic write of bytes ${offset} to ${offset + length - 1} of partition ${partition.name} is not finished, they cannot be used until it is: ${error.message}`
   }
 
   /** UUID, as in the labels. */
@@ -176,17 +203,15 @@ export class DiskArray {
 
   /** Opens a partition; one at a time, until that Volume is closed. Throws ArrayError. */
   openPartition(name: string): PartitionVolume {
-    const { id, extents, sizeBytes, blockFormat } = this.partition(name)
+    const partition = this.partition(name)
+    const { id } = partition
     if (this.#sealed !== null) throw new ArrayError('storage-failed', this.#sealed)
     if (this.#open.has(id)) {
       throw new ArrayError('in-use', `partition ${name} of array ${this.name} is open already`)
     }
     const volume = new PartitionVolume({
-      name: this.#volumeName(name),
-      array: this.#volume,
-      extents: this.#byteExtents(extents),
-      sizeBytes,
-      blockSizeBytes: blockFormats[blockFormat].logicalBlockSizeBytes,
+      ...this.#volumeOptions(partition),
+      journal: this.#journal,
       onClosed: () => this.#open.delete(id),
     })
     this.#open.set(id, volume)
@@ -276,6 +301,17 @@ export class DiskArray {
     if (rows !== null) return rows
     const message = `array ${this.name} has ${this.freeBytes} bytes free, ${wanted * rowSizeBytes} are needed`
     throw new ArrayError('no-space', message)
+  }
+
+  #volumeOptions({ id, name, extents, sizeBytes, blockFormat }: PartitionEntry) {
+    return {
+      id,
+      name: this.#volumeName(name),
+      array: this.#volume,
+      extents: this.#byteExtents(extents),
+      sizeBytes,
+      blockSizeBytes: blockFormats[blockFormat].logicalBlockSizeBytes,
+    }
   }
 
   #byteExtents(extents: readonly RowExtent[]): ByteExtent[] {

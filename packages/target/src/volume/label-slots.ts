@@ -2,13 +2,14 @@
  * Labels on a disk: two slots that take turns, so that a write cut short by a crash spoils only the
  * older label. Generation g belongs into slot g modulo 2.
  */
+import { eraseJournal } from './journal-segments.ts'
 import { decodeLabel, encodeLabel, LABEL_SLOT_BYTES, type Label, LabelError } from './label.ts'
 import { settled } from './settled.ts'
 import type { Volume } from './volume.ts'
 
 /** Where the slots begin: far apart, so that no single fault of the medium hits both. */
 export const LABEL_SLOT_OFFSETS: readonly [number, number] = [0, 512 * 1024]
-/** The beginning of a member disk that holds labels only; data may begin here. */
+/** The beginning of a member disk, for labels and the journal (journal-segments.ts); data may begin here. */
 export const LABEL_AREA_BYTES = 1024 * 1024
 
 /**
@@ -43,8 +44,12 @@ export async function writeLabel(disk: Volume, label: Label): Promise<void> {
   await settled((completion) => disk.flush(completion))
 }
 
-/** Makes the disk one without a label, durably, and slot by slot: see readLabel for a crash between. */
+/**
+ * Makes the disk one without a label, durably, and slot by slot: see readLabel for a crash between. What
+ * lies between the slots goes first: without labels it would be somebody's data.
+ */
 export async function eraseLabels(disk: Volume): Promise<void> {
+  await eraseJournal(disk)
   const zeros = Buffer.alloc(LABEL_SLOT_BYTES)
   for (const offset of LABEL_SLOT_OFFSETS) {
     await settled((completion) => disk.write(offset, zeros, 0, zeros.length, completion))

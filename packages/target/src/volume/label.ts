@@ -6,6 +6,7 @@
 import { type BlockFormat, blockFormats, findBlockFormat } from './block-format.ts'
 import { crc32c } from './crc32c.ts'
 import { nameProblem, type PartitionEntry, tableProblem } from './partition-table.ts'
+import { readUuid, writeUuid } from './uuid.ts'
 
 /** Version 1 did not have the physical block size: it was the logical one. */
 export const LABEL_VERSION = 2
@@ -301,15 +302,6 @@ function readNamed<T extends string>(
   const name = (Object.keys(numbers) as T[]).find((one) => numbers[one] === number)
   if (name === undefined) throw corrupt(`${field} ${number}`)
   return name
-}
-
-function writeUuid(bytes: Buffer, uuid: string, position: number): void {
-  bytes.write(uuid.replaceAll('-', ''), position, 'hex')
-}
-
-function readUuid(bytes: Buffer, position: number): string {
-  const digits = bytes.toString('hex', position, position + 16)
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
 function readName(bytes: Buffer, position: number): string {

@@ -1,26 +1,39 @@
 /** One partition as a Volume: extents of an array, one after the other. */
+import type { AtomicJournal } from './atomic-journal.ts'
 import { type ByteExtent, ExtentCursor } from './extent.ts'
 import { FanInPool } from './fan-in.ts'
 import { assertRange } from './range.ts'
-import { HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
+import {
+  type AtomicWriter,
+  HoleMap,
+  type IoCompletion,
+  type Volume,
+  VolumeError,
+} from './volume.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 
 export interface PartitionVolumeOptions {
+  /** UUID. */
+  readonly id: string
   readonly name: string
   readonly array: Volume
   readonly extents: readonly ByteExtent[]
   /** At most what the extents hold. */
   readonly sizeBytes: number
   readonly blockSizeBytes: number
+  /** Of the array; without it nothing can be written atomically. */
+  readonly journal?: AtomicJournal
   /** Called once, when it has been closed. */
   readonly onClosed?: () => void
 }
 
 /** Closing it leaves the array open, and waits for the partition's own operations only. */
-export class PartitionVolume implements Volume {
+export class PartitionVolume implements Volume, AtomicWriter {
   readonly blockSizeBytes: number
+  readonly #id: string
   readonly #array: Volume
+  readonly #journal: AtomicJournal | null
   readonly #fanIns = new FanInPool()
   readonly #onClosed: (() => void) | undefined
   #name: string
@@ -29,8 +42,10 @@ export class PartitionVolume implements Volume {
   #closed = false
 
   constructor(options: PartitionVolumeOptions) {
+    this.#id = options.id
     this.#name = options.name
     this.#array = options.array
+    this.#journal = options.journal ?? null
     this.#cursor = new ExtentCursor(options.extents)
     this.#sizeBytes = options.sizeBytes
     this.blockSizeBytes = options.blockSizeBytes
@@ -45,6 +60,10 @@ export class PartitionVolume implements Volume {
     return this.#sizeBytes
   }
 
+  get atomicWriteMaxBytes(): number {
+    return this.#journal?.maxBytes ?? 0
+  }
+
   rename(name: string): void {
     this.#name = name
   }
@@ -57,7 +76,7 @@ export class PartitionVolume implements Volume {
 
   readNow(offset: number, into: Buffer, position: number, length: number): boolean {
     assertRange(this, offset, length)
-    if (this.#closed) return false
+    if (this.#isRefused(offset, length)) return false
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const at = position + cursor.position
@@ -68,7 +87,7 @@ export class PartitionVolume implements Volume {
 
   writeNow(offset: number, from: Buffer, position: number, length: number): boolean {
     assertRange(this, offset, length)
-    if (this.#closed) return false
+    if (this.#isRefused(offset, length)) return false
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const at = position + cursor.position
@@ -99,6 +118,32 @@ export class PartitionVolume implements Volume {
 
   discard(offset: number, length: number, completion: IoCompletion): void {
     this.#transfer('discard', offset, NO_BYTES, 0, length, completion)
+  }
+
+  writeAtomic(
+    offset: number,
+    from: Buffer,
+    position: number,
+    length: number,
+    completion: IoCompletion,
+  ): void {
+    assertRange(this, offset, length)
+    const journal = this.#journal
+    if (journal === null || length > journal.maxBytes) {
+      const most = this.atomicWriteMaxBytes
+      throw new RangeError(
+        `${this.name} takes atomic writes of at most ${most} bytes, not ${length}`,
+      )
+    }
+    if (this.#closed) {
+      this.#refuse('write', offset, completion)
+      return
+    }
+    const ended = this.#fanIns.start(1, completion)
+    journal.write({ partitionId: this.#id, offset, from, position, length }).then(
+      () => ended.ioCompleted(null),
+      (error) => ended.ioCompleted(this.#asVolumeError(offset, error)),
+    )
   }
 
   /** One extent after the other: the array may have to be asked for none but the first. */
@@ -147,7 +192,7 @@ export class PartitionVolume implements Volume {
     completion: IoCompletion,
   ): void {
     assertRange(this, offset, length)
-    if (this.#closed) {
+    if (this.#isRefused(offset, length)) {
       this.#refuse(op, offset, completion)
       return
     }
@@ -166,8 +211,24 @@ export class PartitionVolume implements Volume {
     } while (cursor.length > 0)
   }
 
+  #isRefused(offset: number, length: number): boolean {
+    return this.#closed || this.#journal?.isUnfinished(this.#id, offset, length) === true
+  }
+
   #refuse(op: VolumeError['op'], offset: number, completion: IoCompletion): void {
-    const error = new VolumeError(op, this.name, offset, new Error('the partition is closed'))
+    const error = new VolumeError(op, this.name, offset, this.#reason())
     process.nextTick(() => completion.ioCompleted(error))
+  }
+
+  #reason(): Error {
+    const error = this.#journal?.unfinished?.error
+    if (this.#closed || error === undefined) return new Error('the partition is closed')
+    return new Error(`an atomic write of these bytes is not finished: ${error.message}`, {
+      cause: error,
+    })
+  }
+
+  #asVolumeError(offset: number, error: unknown): VolumeError {
+    return error instanceof VolumeError ? error : new VolumeError('write', this.name, offset, error)
   }
 }

@@ -131,3 +131,21 @@ export interface Volume {
   /** Releases what is held (descriptors, locks) after what is in flight has ended. */
   close(): Promise<void>
 }
+
+/** A Volume, or something beside one, that can write many blocks as one. */
+export interface AtomicWriter {
+  /** The longest that `writeAtomic` takes. */
+  readonly atomicWriteMaxBytes: number
+  /**
+   * As `write`, but whole or not at all, whenever the process or the machine ends, and durable when it is
+   * reported. One that fails leaves all bytes as they were; or where not even that can be had of the
+   * disks, all of them can be neither read nor written until it has been finished after all.
+   */
+  writeAtomic(
+    offset: number,
+    from: Buffer,
+    position: number,
+    length: number,
+    completion: IoCompletion,
+  ): void
+}

@@ -2,38 +2,9 @@ import t from 'tap'
 import { assembleArrays } from '../../src/volume/array.ts'
 import type { DiskArray } from '../../src/volume/disk-array.ts'
 import { readLabel } from '../../src/volume/label-slots.ts'
-import type { MemoryVolume } from '../../src/volume/memory-volume.ts'
-import type { Volume } from '../../src/volume/volume.ts'
 import { assembleOne, blankDisks, create, MIB } from './arrays.ts'
 import { readAll, writeAll } from './io.ts'
-import { PowerCut, PowerCutVolume } from './power-cut.ts'
-
-/** Runs `change` on disks like these with the power cut after every number of operations in turn. */
-async function cutEverywhere(
-  before: () => Promise<MemoryVolume[]>,
-  change: (disks: readonly Volume[]) => Promise<unknown>,
-  check: (disks: MemoryVolume[], completed: boolean, cutAt: number) => Promise<void>,
-): Promise<number> {
-  for (let cutAt = 0; ; cutAt++) {
-    let seed = cutAt * 7919 + 1
-    const random = () => {
-      seed = (seed * 48271) % 2147483647
-      return seed / 2147483647
-    }
-    const cut = new PowerCut(cutAt, random)
-    const disks = (await before()).map((disk) => new PowerCutVolume(disk, cut))
-    const completed = await change(disks).then(
-      () => true,
-      () => false,
-    )
-    await check(
-      disks.map((disk) => disk.afterCut()),
-      completed,
-      cutAt,
-    )
-    if (!cut.isCut) return cutAt
-  }
-}
+import { cutEverywhere, PowerCut, PowerCutVolume } from './power-cut.ts'
 
 t.test('power cut anywhere while a table changes leaves the old or the new one', async (t) => {
   const table = (array: DiskArray) =>

@@ -121,3 +121,33 @@ export class PowerCutVolume implements Volume {
     setImmediate(() => completion.ioCompleted(error))
   }
 }
+
+/**
+ * Runs `change` on disks like these with the power cut after every number of operations in turn, until it
+ * needs no more; how many it took.
+ */
+export async function cutEverywhere(
+  before: () => Promise<MemoryVolume[]>,
+  change: (disks: readonly Volume[]) => Promise<unknown>,
+  check: (disks: MemoryVolume[], completed: boolean, cutAt: number) => Promise<void>,
+): Promise<number> {
+  for (let cutAt = 0; ; cutAt++) {
+    let seed = cutAt * 7919 + 1
+    const random = () => {
+      seed = (seed * 48271) % 2147483647
+      return seed / 2147483647
+    }
+    const cut = new PowerCut(cutAt, random)
+    const disks = (await before()).map((disk) => new PowerCutVolume(disk, cut))
+    const completed = await change(disks).then(
+      () => true,
+      () => false,
+    )
+    await check(
+      disks.map((disk) => disk.afterCut()),
+      completed,
+      cutAt,
+    )
+    if (!cut.isCut) return cutAt
+  }
+}

@@ -99,6 +99,15 @@ export function transferCdb(operation: 'read' | 'write', lba: number, blocks: nu
   return cdb
 }
 
+/** WRITE ATOMIC(16) of whole blocks. */
+export function writeAtomicCdb(lba: number, blocks: number): Buffer {
+  const cdb = Buffer.alloc(16)
+  cdb[0] = 0x9c
+  cdb.writeBigUInt64BE(BigInt(lba), 2)
+  cdb.writeUInt16BE(blocks, 12)
+  return cdb
+}
+
 /** COMPARE AND WRITE of one block. */
 export function compareAndWriteCdb(lba: number): Buffer {
   const cdb = Buffer.alloc(16)

@@ -303,12 +303,12 @@ export const expectations: Readonly<Record<string, Readonly<Record<string, Expec
     DpoFua: pass,
   },
   WriteAtomic16: {
-    Simple: 'skip: WRITEATOMIC16 is not implemented.',
-    BeyondEol: 'skip: WRITEATOMIC16 is not implemented.',
-    ZeroBlocks: 'skip: WRITEATOMIC16 is not implemented.',
-    WriteProtect: 'skip: WRITEATOMIC16 is not implemented.',
-    DpoFua: 'skip: WRITEATOMIC16 is not implemented.',
-    VPD: 'skip: WRITEATOMIC16 is not implemented.',
+    Simple: pass,
+    BeyondEol: pass,
+    ZeroBlocks: pass,
+    WriteProtect: pass,
+    DpoFua: pass,
+    VPD: pass,
   },
   WriteSame10: {
     Simple: pass,

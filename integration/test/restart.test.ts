@@ -1,10 +1,11 @@
 /** A server killed at any moment comes up again with all it had promised. */
+import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { askAdmin } from '../lib/admin-api.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
-import { synchronizeCacheCdb, transferCdb } from '../lib/raw-pdu.ts'
+import { synchronizeCacheCdb, transferCdb, writeAtomicCdb } from '../lib/raw-pdu.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
@@ -127,3 +128,70 @@ t.test('killed in the midst of writes, it keeps every write that it acknowledged
   t.ok(serial > 500, `${serial} writes`)
   t.equal(await target.stop(), 0)
 })
+
+/** Whether the journal of an array whose first disk this is holds the beginning of a record (docs/volume-format.md). */
+function holdsRecord(diskPath: string): boolean {
+  const magic = Buffer.alloc(8)
+  const file = openSync(diskPath, 'r')
+  readSync(file, magic, 0, magic.length, 64 * 1024)
+  closeSync(file)
+  return magic.toString('latin1') === 'PLATTERJ'
+}
+
+t.test(
+  'killed in the midst of atomic writes, it has each of them whole or not at all',
+  async (t) => {
+    const directory = temporaryDirectory()
+    const target = await TargetProcess.start()
+    const made = await target.createPartition({
+      directory,
+      disks: 3,
+      diskSize: '8M',
+      chunk: '16K',
+      array: 'array',
+      partition: 'partition',
+      size: '8M',
+    })
+    const lun = made.lun ?? -1
+    const targetName = await target.targetName()
+    // All of a write in one PDU, so that nothing but its way to the disks takes time.
+    const keys = { MaxRecvDataSegmentLength: '262144', FirstBurstLength: '262144' }
+    const rangeBytes = 256 * 1024
+    const [ranges, rangeBlocks] = [8, rangeBytes / 512]
+    const random = numbers(33)
+    const content = (serial: number) =>
+      Buffer.alloc(rangeBytes, serial === 0 ? 0 : `write ${serial};`)
+    const acknowledged = new Array<number>(ranges).fill(0)
+    let serial = 0
+    let records = 0
+    for (let round = 0; round < 4 || (records === 0 && round < 40); round++) {
+      const writer = await RawConnection.logIn(target.port, { targetName, keys })
+      await writer.command(lun, Buffer.alloc(16))
+      const wait = 50 + random.next().value * 100
+      const killed = new Promise((resolve) => setTimeout(resolve, wait)).then(() => target.kill())
+      let range = 0
+      while (!writer.isClosed) {
+        range = serial++ % ranges
+        const cdb = writeAtomicCdb(range * rangeBlocks, rangeBlocks)
+        const { status } = await writer.command(lun, cdb, 0, content(serial))
+        if (status === null) break
+        t.equal(status, 0)
+        acknowledged[range] = serial
+      }
+      await killed
+      if (holdsRecord(join(directory, 'disk-0'))) records++
+      await target.serve()
+      const reader = await RawConnection.logIn(target.port, { targetName, keys })
+      await reader.command(lun, Buffer.alloc(16))
+      for (let each = 0; each < ranges; each++) {
+        const cdb = transferCdb('read', each * rangeBlocks, rangeBlocks)
+        const { data } = await reader.command(lun, cdb, rangeBytes)
+        if (each === range && data.equals(content(serial))) acknowledged[each] = serial
+        t.ok(data.equals(content(acknowledged[each] ?? 0)), `round ${round}, range ${each}`)
+      }
+      reader.close()
+    }
+    t.ok(records > 0, `${records} records were found, after ${serial} writes in all`)
+    t.equal(await target.stop(), 0)
+  },
+)

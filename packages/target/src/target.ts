@@ -323,6 +323,7 @@ class ShownUnits implements PartitionServer {
     const { volume } = partition
     const unit = new LogicalUnit({
       volume,
+      atomicWriter: volume,
       uuid: partition.id,
       name: partition.name,
       blockSizeBytes: volume.blockSizeBytes,

@@ -242,6 +242,11 @@ function blockLimits(transferBlocksMax: number, writeSameBlocksMax = 0): Buffer 
     unmapDescriptorsMax: 0,
     optimalUnmapGranularityBlocks: 0,
     writeSameBlocksMax,
+    atomicBlocksMax: 0,
+    atomicAlignmentBlocks: 0,
+    atomicGranularityBlocks: 0,
+    atomicBlocksMaxWithBoundary: 0,
+    atomicBoundaryMax: 0,
   })
 }
 

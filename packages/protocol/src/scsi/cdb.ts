@@ -6,7 +6,7 @@
  * An LBA is a number: one at or above 2^53 is rounded, but stays above any capacity a Volume can
  * have, so every comparison with a capacity is exact.
  */
-import { cdbLength } from './opcode.ts'
+import { cdbLength, Opcode } from './opcode.ts'
 
 const TWO_32 = 0x1_0000_0000
 
@@ -57,6 +57,28 @@ export function readCompareAndWriteBlockCount(cdb: Buffer, position: number): nu
   return cdb.readUInt8(position + 13)
 }
 
+/** WRITE ATOMIC(16) (SBC-4 section 5.48) has ATOMIC BOUNDARY before a shorter TRANSFER LENGTH than others. */
+export function readAtomicBoundary(cdb: Buffer, position: number): number {
+  return cdb.readUInt16BE(position + 10)
+}
+
+export function readAtomicTransferLength(cdb: Buffer, position: number): number {
+  return cdb.readUInt16BE(position + 12)
+}
+
+/** Writes a WRITE ATOMIC(16) into the zeroed bytes at `cdb[position]`; `flags` is byte 1. */
+export function encodeWriteAtomicCdb(
+  cdb: Buffer,
+  position: number,
+  lba: number,
+  blockCount: number,
+  { flags = 0, boundary = 0 } = {},
+): void {
+  encodeBlockCdb(cdb, position, Opcode.WriteAtomic16, lba, blockCount, flags)
+  cdb.writeUInt16BE(boundary, position + 10)
+  cdb.writeUInt16BE(blockCount, position + 12)
+}
+
 /** The LBA of any block command, by the length its operation code implies. */
 export function readLba(cdb: Buffer, position: number): number {
   switch (cdbLength(cdb.readUInt8(position))) {
@@ -73,7 +95,7 @@ export function readLba(cdb: Buffer, position: number): number {
   }
 }
 
-/** The transfer or verification length of any block command, likewise. */
+/** The transfer or verification length of any block command but WRITE ATOMIC, likewise. */
 export function readTransferLength(cdb: Buffer, position: number): number {
   switch (cdbLength(cdb.readUInt8(position))) {
     case 6:

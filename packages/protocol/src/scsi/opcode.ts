@@ -1,4 +1,4 @@
-/** SCSI operation codes (SPC-4, SBC-3) and service actions, by the standards' names. */
+/** SCSI operation codes (SPC-4, SBC-3; WRITE ATOMIC: SBC-4) and service actions, by the standards' names. */
 
 /** Operation codes: byte 0 of a CDB. */
 export const Opcode = {
@@ -41,6 +41,7 @@ export const Opcode = {
   PreFetch16: 0x90,
   SynchronizeCache16: 0x91,
   WriteSame16: 0x93,
+  WriteAtomic16: 0x9c,
   ServiceActionIn16: 0x9e,
   ReportLuns: 0xa0,
   MaintenanceIn: 0xa3,

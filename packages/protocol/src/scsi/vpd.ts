@@ -1,6 +1,6 @@
 /**
  * Vital product data pages: 00h, 80h, 83h and 86h (SPC-4 section 7.8), B0h, B1h and B2h (SBC-3
- * section 6.5). Encoders return a whole page with its header; decoders take one.
+ * section 6.5; atomic writes in B0h: SBC-4 section 6.6.4). Encoders return a whole page with its header; decoders take one.
  */
 import { readAscii, writeAscii } from './ascii.ts'
 
@@ -170,6 +170,14 @@ export interface BlockLimits {
   readonly unmapDescriptorsMax: number
   readonly optimalUnmapGranularityBlocks: number
   readonly writeSameBlocksMax: number
+  /** MAXIMUM ATOMIC TRANSFER LENGTH, for an ATOMIC BOUNDARY of 0. */
+  readonly atomicBlocksMax: number
+  /** What LBA and length of an atomic write must be multiples of; 0 for no requirement. */
+  readonly atomicAlignmentBlocks: number
+  readonly atomicGranularityBlocks: number
+  /** MAXIMUM ATOMIC TRANSFER LENGTH WITH ATOMIC BOUNDARY, and MAXIMUM ATOMIC BOUNDARY SIZE. */
+  readonly atomicBlocksMaxWithBoundary: number
+  readonly atomicBoundaryMax: number
 }
 
 export function encodeBlockLimits(limits: BlockLimits): Buffer {
@@ -185,6 +193,11 @@ export function encodeBlockLimits(limits: BlockLimits): Buffer {
   // UGAVALID, and the alignment is 0: the granularity counts from the first block.
   if (limits.optimalUnmapGranularityBlocks > 0) data.writeUInt8(0x80, 32)
   data.writeBigUInt64BE(BigInt(limits.writeSameBlocksMax), 36)
+  data.writeUInt32BE(limits.atomicBlocksMax, 44)
+  data.writeUInt32BE(limits.atomicAlignmentBlocks, 48)
+  data.writeUInt32BE(limits.atomicGranularityBlocks, 52)
+  data.writeUInt32BE(limits.atomicBlocksMaxWithBoundary, 56)
+  data.writeUInt32BE(limits.atomicBoundaryMax, 60)
   return data
 }
 
@@ -202,6 +215,11 @@ export function decodeBlockLimits(data: Buffer): BlockLimits {
     unmapDescriptorsMax: uint32(24),
     optimalUnmapGranularityBlocks: uint32(28),
     writeSameBlocksMax: end >= 44 ? Number(data.readBigUInt64BE(36)) : 0,
+    atomicBlocksMax: uint32(44),
+    atomicAlignmentBlocks: uint32(48),
+    atomicGranularityBlocks: uint32(52),
+    atomicBlocksMaxWithBoundary: uint32(56),
+    atomicBoundaryMax: uint32(60),
   }
 }
 

@@ -2,6 +2,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   encodeBlockCdb,
+  encodeWriteAtomicCdb,
+  readAtomicBoundary,
+  readAtomicTransferLength,
   readCompareAndWriteBlockCount,
   readLba,
   readLba6,
@@ -79,6 +82,15 @@ t.test('COMPARE AND WRITE has its blocks in one byte', async (t) => {
     }),
     { numRuns: 20 },
   )
+})
+
+t.test('WRITE ATOMIC(16) has ATOMIC BOUNDARY and TRANSFER LENGTH in 16 bits each', async (t) => {
+  const cdb = Buffer.alloc(18)
+  encodeWriteAtomicCdb(cdb, 2, 0x0102030405060, 0x0708, { flags: 0x08, boundary: 0x090a })
+  t.equal(cdb.toString('hex', 2), '9c08' + '0000102030405060' + '090a' + '0708' + '0000')
+  t.equal(readLba(cdb, 2), 0x0102030405060)
+  t.equal(readAtomicTransferLength(cdb, 2), 0x0708)
+  t.equal(readAtomicBoundary(cdb, 2), 0x090a)
 })
 
 t.test('READ(6) takes its LBA from 21 bits, and length 0 for 256', async (t) => {

@@ -69,10 +69,16 @@ t.test('block limits go there and back, and in the short form of SBC-2', async (
     unmapDescriptorsMax: 16,
     optimalUnmapGranularityBlocks: 8,
     writeSameBlocksMax: 2 ** 40,
+    atomicBlocksMax: 2048,
+    atomicAlignmentBlocks: 8,
+    atomicGranularityBlocks: 4,
+    atomicBlocksMaxWithBoundary: 1024,
+    atomicBoundaryMax: 256,
   }
   const page = encodeBlockLimits(limits)
   t.equal(page.toString('hex', 0, 4), '00b0003c')
   t.equal(page.toString('hex', 28, 36), '0000000880000000', 'units of 8 blocks from LBA 0 on')
+  t.equal(page.toString('hex', 44), '0000080000000008000000040000040000000100')
   t.same(decodeBlockLimits(page), limits)
   const none = encodeBlockLimits({ ...limits, optimalUnmapGranularityBlocks: 0 })
   t.equal(none.toString('hex', 28, 36), '0000000000000000', 'no granularity, no alignment')
@@ -80,6 +86,8 @@ t.test('block limits go there and back, and in the short form of SBC-2', async (
     optimalTransferBlocks: 512,
     unmapBlocksMax: 0,
     writeSameBlocksMax: 0,
+    atomicBlocksMax: 0,
+    atomicBoundaryMax: 0,
   })
 })
 

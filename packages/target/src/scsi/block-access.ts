@@ -1,6 +1,6 @@
 /**
- * Which commands are at the blocks of one logical unit, so that an atomic one (COMPARE AND WRITE, ORWRITE)
- * has its own to itself from its first look to the end of its write: it waits until the commands that were
+ * Which commands are at the blocks of one logical unit, so that an atomic one (COMPARE AND WRITE, ORWRITE,
+ * WRITE ATOMIC) has its own to itself from its first look to the end of its write: it waits until the commands that were
  * there before have ended, and those that come after wait for it, as far as their blocks overlap. All
  * others pass by.
  */

@@ -30,6 +30,7 @@ import { unmapCommand } from './commands/unmap.ts'
 import { verifyCommands } from './commands/verify.ts'
 import { writeCommands } from './commands/write.ts'
 import { writeAndVerifyCommands } from './commands/write-and-verify.ts'
+import { writeAtomicCommand } from './commands/write-atomic.ts'
 import { writeSameCommands } from './commands/write-same.ts'
 
 const others: readonly Command[] = [
@@ -47,6 +48,7 @@ const others: readonly Command[] = [
   ...verifyCommands,
   compareAndWriteCommand,
   orWriteCommand,
+  writeAtomicCommand,
   unmapCommand,
   ...writeSameCommands,
   ...sanitizeCommands,

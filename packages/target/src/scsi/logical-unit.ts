@@ -1,6 +1,6 @@
 /** One logical unit: a Volume with an identity, limits, mode parameters, and what is reserved of it. */
 import { RotationRate } from '@platter/protocol/scsi'
-import type { Volume } from '../volume/volume.ts'
+import type { AtomicWriter, Volume } from '../volume/volume.ts'
 import { BlockAccess } from './block-access.ts'
 import { DataOutBudget } from './data-out-budget.ts'
 import type { ReservationKeeper } from './kept-reservations.ts'
@@ -23,6 +23,8 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export interface LogicalUnitOptions {
   readonly volume: Volume
+  /** Of the same bytes as `volume`; without one, no length is short enough for WRITE ATOMIC. */
+  readonly atomicWriter?: AtomicWriter
   /** The partition's UUID in lower case with hyphens; every identifier of the unit comes from it. */
   readonly uuid: string
   /** The partition's name, at most 255 bytes of UTF-8; for people, not for identification. */
@@ -48,6 +50,7 @@ export interface LogicalUnitOptions {
 
 export class LogicalUnit {
   readonly volume: Volume
+  readonly atomicWriter: AtomicWriter | null
   readonly uuid: string
   readonly name: string
   readonly blockSizeBytes: number
@@ -60,6 +63,8 @@ export class LogicalUnit {
   readonly optimalUnmapGranularityBlocks: number
   /** MAXIMUM WRITE SAME LENGTH: these blocks are written on every disk, and must be done in time. */
   readonly writeSameBlocksMax: number
+  /** MAXIMUM ATOMIC TRANSFER LENGTH. */
+  readonly atomicBlocksMax: number
   readonly rotationRate: number
   readonly reservations: Reservations
   readonly reservationKeeper: ReservationKeeper | null
@@ -80,6 +85,7 @@ export class LogicalUnit {
   /** Throws a RangeError when the volume cannot hold blocks of that size, or the UUID is none. */
   constructor(options: LogicalUnitOptions) {
     this.volume = options.volume
+    this.atomicWriter = options.atomicWriter ?? null
     this.uuid = options.uuid
     this.name = options.name
     this.blockSizeBytes = options.blockSizeBytes ?? 512
@@ -99,6 +105,7 @@ export class LogicalUnit {
     this.unmapBlocksMax = this.#blocks(UNMAP_MAX_BYTES)
     this.optimalUnmapGranularityBlocks = Math.max(1, this.#blocks(UNMAP_GRANULARITY_BYTES))
     this.writeSameBlocksMax = this.transferBlocksMax
+    this.atomicBlocksMax = this.#blocks(this.atomicWriter?.atomicWriteMaxBytes)
     this.optimalTransferBlocks = Math.min(
       this.transferBlocksMax,
       this.#blocks(options.optimalTransferBytes),

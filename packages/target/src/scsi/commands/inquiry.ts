@@ -110,6 +110,12 @@ function blockLimits(unit: LogicalUnit): Buffer {
     unmapDescriptorsMax: UNMAP_DESCRIPTORS_MAX,
     optimalUnmapGranularityBlocks: unit.optimalUnmapGranularityBlocks,
     writeSameBlocksMax: unit.writeSameBlocksMax,
+    atomicBlocksMax: unit.atomicBlocksMax,
+    atomicAlignmentBlocks: 0,
+    atomicGranularityBlocks: 0,
+    // With or without boundaries, all of a command is written as one.
+    atomicBlocksMaxWithBoundary: unit.atomicBlocksMax,
+    atomicBoundaryMax: unit.atomicBlocksMax,
   })
 }
 

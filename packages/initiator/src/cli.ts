@@ -16,6 +16,9 @@ A partition of another machine as a file:
   $ platter mount 192.0.2.7 /mnt/san      (stays; Ctrl-C unmounts)
   $ mkfs.ext4 /mnt/san/scratch            (in another terminal)
 
+Over two networks at once, either of which may fail:
+  $ platter mount 192.0.2.7 /mnt/san --portal 198.51.100.7
+
 Each partition is a file of its size, which programs use as they use a disk: dd, fio, losetup, mkfs,
 qemu. Any iSCSI target will do; the partitions of one that gives them no names are lun0, lun1, …
 

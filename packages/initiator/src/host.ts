@@ -12,15 +12,19 @@ import {
 } from '@platter/protocol/iscsi'
 import type { BlockDevice } from './block/block-device.ts'
 import { inspectUnit, listLuns, readBlockCount } from './block/logical-unit.ts'
+import { partBytes } from './block/part-size.ts'
 import { ScsiDisk } from './block/scsi-disk.ts'
 import { UnalignedDevice } from './block/unaligned-device.ts'
 import { discoverTargets } from './net/discover.ts'
-import { PersistentSession, type SessionEvent } from './net/persistent-session.ts'
-import type { Endpoint } from './net/socket-connection.ts'
+import type { Endpoint } from './net/endpoint.ts'
+import type { PathOptions, PathStatus } from './net/path.ts'
+import type { SessionEvent } from './net/session-options.ts'
+import { type MultiMode, TargetTransport } from './net/target-transport.ts'
 import type { AuthenticationPolicy } from './session/authentication.ts'
 import type { DiscoveredTarget } from './session/discovery.ts'
 import type { LoginIdentity, SessionType } from './session/login.ts'
-import type { ScsiTransport } from './session/scsi-transport.ts'
+import type { PolicyName } from './session/placement.ts'
+import { PATH_TIMEOUT_MS } from './session/silence.ts'
 
 /** What we ask for: much data at once, without being asked for each burst (docs/performance.md). */
 const policy: NegotiationPolicy = {
@@ -35,6 +39,7 @@ const policy: NegotiationPolicy = {
 }
 
 const RETRY_FOR_MS = 120_000
+const CONNECTIONS = 4
 
 /** Of all logins of this process. */
 const challenges = new Challenges()
@@ -61,7 +66,17 @@ export interface HostOptions {
 export interface ConnectOptions extends HostOptions {
   /** How long I/O waits for a lost target before it fails, in ms; two minutes if not given. */
   readonly retryForMs?: number
-  /** Told when the connection is lost, and when it is back. */
+  /** How many connections to spread the I/O over: four if not given, or one for each path if those are more. */
+  readonly connections?: number | undefined
+  /** Whether they are of one session, or each of its own; what the target allows if not given. */
+  readonly multi?: MultiMode | undefined
+  /** Which connection a command takes; `least-bytes` if not given. */
+  readonly policy?: PolicyName | undefined
+  /** The longest part into which an operation is divided, in bytes; see part-size.ts for what it is if not given. */
+  readonly splitBytes?: number | undefined
+  /** A path is dead when nothing has come over it for so long while something was due, in ms; 5000 if not given. */
+  readonly pathTimeoutMs?: number | undefined
+  /** Told when a connection is lost, and when it is back. */
   readonly onEvent?: (event: SessionEvent) => void
 }
 
@@ -70,6 +85,11 @@ export interface ConnectedTarget {
   readonly targetName: string
   /** One for each partition; their names are different. */
   readonly devices: readonly BlockDevice[]
+  readonly mode: MultiMode
+  /** How many connections there are, once all paths have answered. */
+  readonly connections: number
+  /** What each path is doing, and has done. */
+  paths(): PathStatus[]
   /** Makes everything durable that was written, and logs out. Rejects when it could not. */
   close(): Promise<void>
 }
@@ -80,41 +100,54 @@ export function discover(portal: Endpoint, options: HostOptions = {}): Promise<D
 }
 
 /**
- * Logs in to a target and finds its disks. I/O goes on when the connection was lost, within
- * `retryForMs`. Rejects with a LoginError, a ConnectionLostError or a BlockError.
+ * Logs in to a target, over all the paths given, and finds its disks. I/O goes on when a path was lost,
+ * and when all were, within `retryForMs`. Rejects with a LoginError, a ConnectionLostError or a BlockError.
  */
 export async function connect(
-  portal: Endpoint,
+  portals: PathOptions | readonly [PathOptions, ...PathOptions[]],
   targetName: string,
   options: ConnectOptions = {},
 ): Promise<ConnectedTarget> {
-  const session = await PersistentSession.connect({
-    endpoint: portal,
+  const paths = 'host' in portals ? [portals] : portals
+  const transport = await TargetTransport.connect({
+    paths,
+    connections: options.connections ?? Math.max(CONNECTIONS, paths.length),
+    multi: options.multi,
+    policy: options.policy ?? 'least-bytes',
     identity: identity('Normal', targetName, options),
+    newIsid: randomIsid,
     retryForMs: options.retryForMs ?? RETRY_FOR_MS,
+    pathTimeoutMs: options.pathTimeoutMs ?? PATH_TIMEOUT_MS,
     onEvent: options.onEvent ?? (() => {}),
     onFault: (error) => process.emitWarning(error as Error),
   })
   try {
-    const devices = await openDevices(session)
+    const devices = await openDevices(transport, options.splitBytes)
     return {
       targetName,
       devices,
+      mode: transport.mode,
+      connections: transport.connections,
+      paths: () => transport.status(),
       close: async () => {
         try {
           for (const device of devices) await flush(device)
         } finally {
-          await session.close()
+          await transport.close()
         }
       },
     }
   } catch (error) {
-    await session.close()
+    await transport.close()
     throw error
   }
 }
 
-async function openDevices(transport: ScsiTransport): Promise<BlockDevice[]> {
+async function openDevices(
+  transport: TargetTransport,
+  split: number | undefined,
+): Promise<BlockDevice[]> {
+  const { connections, unsolicitedBytes } = transport
   const devices: BlockDevice[] = []
   const names = new Set<string>()
   for (const lun of await listLuns(transport)) {
@@ -126,6 +159,7 @@ async function openDevices(transport: ScsiTransport): Promise<BlockDevice[]> {
     const disk = new ScsiDisk({
       transport,
       geometry: { ...unit, name },
+      partBytes: partBytes({ ...unit, connections, unsolicitedBytes }, split),
       readBlockCount: () => readBlockCount(transport, lun),
     })
     devices.push(new UnalignedDevice(disk))

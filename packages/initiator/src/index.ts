@@ -10,7 +10,10 @@ export {
   type HostAuthentication,
   type HostOptions,
 } from './host.ts'
-export type { SessionEvent } from './net/persistent-session.ts'
-export type { Endpoint } from './net/socket-connection.ts'
+export type { Endpoint } from './net/endpoint.ts'
+export type { PathOptions, PathStatus } from './net/path.ts'
+export type { SessionEvent } from './net/session-options.ts'
+export type { MultiMode } from './net/target-transport.ts'
 export type { DiscoveredTarget } from './session/discovery.ts'
 export { AuthenticationError, ConnectionLostError, LoginError } from './session/errors.ts'
+export type { PolicyName } from './session/placement.ts'

@@ -78,6 +78,8 @@ export async function inspectUnit(
     // A unit that does not say may have a cache.
     volatileCache: caching === undefined || decodeCachingPage(caching).writeCacheEnabled,
     transferBlocksMax: limits?.transferBlocksMax ?? 0,
+    transferBlocksOptimal: limits?.optimalTransferBlocks ?? 0,
+    transferBlocksGranularity: limits?.optimalTransferGranularityBlocks ?? 0,
     writeSame: await writeSameAbility(transport, lun, pages, limits?.writeSameBlocksMax ?? 0),
   }
 }

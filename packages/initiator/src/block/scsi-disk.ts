@@ -9,8 +9,6 @@ import { assertOnDevice, type BlockDevice, type BlockDone } from './block-device
 import { BlockError } from './block-error.ts'
 import { errorOf, saysCapacityChanged, Verdict, verdictOf } from './scsi-outcome.ts'
 
-/** One command moves at most this, however much the unit takes: more would not be faster. */
-const COMMAND_BYTES_MAX = 1024 * 1024
 /** Commands under way at once, for each unit. */
 const COMMANDS_MAX = 128
 /** Unit attentions and aborts in a row that one command outlives. */
@@ -38,6 +36,9 @@ export interface DiskGeometry {
   readonly volatileCache: boolean
   /** The longest transfer it takes, in blocks; 0 for no limit. */
   readonly transferBlocksMax: number
+  /** The longest that it takes without delay, and what a length is best a multiple of; 0 for not known. */
+  readonly transferBlocksOptimal: number
+  readonly transferBlocksGranularity: number
   /** How blocks are made zeros by WRITE SAME(16); null where that is not known. */
   readonly writeSame: WriteSameAbility | null
 }
@@ -52,6 +53,8 @@ export interface WriteSameAbility {
 export interface ScsiDiskOptions {
   readonly transport: ScsiTransport
   readonly geometry: DiskGeometry
+  /** The longest part that one command moves: see part-size.ts. */
+  readonly partBytes: number
   /** Asks the unit for its block count anew, after it has said that it changed. */
   readonly readBlockCount?: () => Promise<number>
 }
@@ -90,7 +93,7 @@ export class ScsiDisk implements BlockDevice {
   readonly #transport: ScsiTransport
   readonly #geometry: DiskGeometry
   readonly #readBlockCount: (() => Promise<number>) | undefined
-  readonly #commandBytesMax: number
+  readonly #partBytes: number
   readonly #zeroBytesMax: number
   /** One block, the data of a WRITE SAME. */
   readonly #zeros: Buffer
@@ -111,8 +114,7 @@ export class ScsiDisk implements BlockDevice {
     this.#geometry = geometry
     this.#readBlockCount = options.readBlockCount
     this.#sizeBytes = geometry.blockCount * geometry.blockSizeBytes
-    const unitMax = geometry.transferBlocksMax * geometry.blockSizeBytes
-    this.#commandBytesMax = unitMax === 0 ? COMMAND_BYTES_MAX : Math.min(unitMax, COMMAND_BYTES_MAX)
+    this.#partBytes = options.partBytes
     this.#zeroBytesMax = (geometry.writeSame?.blocksMax ?? 0) * geometry.blockSizeBytes
     this.#zeros = Buffer.alloc(geometry.blockSizeBytes)
     for (let index = 0; index < COMMANDS_MAX; index++) this.#freeCommands.push(this.#newCommand())
@@ -212,7 +214,7 @@ export class ScsiDisk implements BlockDevice {
     const { task } = command
     const zero = operation.kind === 'zero'
     const at = operation.issued
-    const lengthMax = zero ? this.#zeroBytesMax : this.#commandBytesMax
+    const lengthMax = zero ? this.#zeroBytesMax : this.#partBytes
     const length = Math.min(operation.length - at, lengthMax)
     operation.issued += length
     operation.commandsLeft += 1

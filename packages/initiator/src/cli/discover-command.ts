@@ -1,7 +1,7 @@
 /** `platter discover` */
 import { Command } from 'commander'
 import { discover } from '../host.ts'
-import type { Endpoint } from '../net/socket-connection.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
 import { readAuthentication } from './authentication.ts'
 import type { CliIo } from './io.ts'

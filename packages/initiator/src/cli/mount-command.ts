@@ -1,63 +1,61 @@
 /** `platter mount`: logs in, mounts, and stays until it is unmounted or told to stop. */
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import type { BlockDevice } from '../block/block-device.ts'
 import { chooseDriver, type DriverName, driverNames } from '../fuse/choose-driver.ts'
 import { DeviceMount } from '../fuse/mount.ts'
-import { type ConnectedTarget, connect, discover } from '../host.ts'
-import type { SessionEvent } from '../net/persistent-session.ts'
-import type { Endpoint } from '../net/socket-connection.ts'
+import { type ConnectedTarget, connect, discover, type HostOptions } from '../host.ts'
+import type { PathOptions } from '../net/path.ts'
+import type { MultiMode } from '../net/target-transport.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
 import { readAuthentication } from './authentication.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
+import { connectOptions, type PathFlags, withPaths } from './path-flags.ts'
+import { PathWatcher } from './path-watcher.ts'
 import { formatPortal, nameArgument, type PortalFlags, withPortal } from './portal.ts'
 
-interface Flags extends PortalFlags {
+interface Flags extends PortalFlags, PathFlags {
   readonly target?: string
   readonly allowOther?: boolean
-  /** In ms. */
-  readonly retryFor: number
   readonly driver: DriverName
 }
+
+/** In their order, and one at least. */
+type Paths = readonly [PathOptions, ...PathOptions[]]
 
 /** How often an unmount that was asked for is tried while files are open, in ms. */
 const TRY_AGAIN_MS = 500
 
 export function mountCommand(io: CliIo): Command {
-  return withPortal(new Command('mount'))
+  return withPaths(withPortal(new Command('mount')))
     .description('show each partition of a target as a file, until unmounted or Ctrl-C')
     .argument('<directory>', 'an empty directory')
     .option('--target <iqn>', 'which target, where the portal tells of several', nameArgument)
     .option('--allow-other', 'let other users use the files too (see fuse.conf(5))')
-    .option(
-      '--retry-for <seconds>',
-      'how long I/O waits for a target that is gone, before it fails',
-      secondsArgument,
-      120_000,
-    )
     .addOption(
       new Option('--driver <driver>', 'what speaks FUSE: our own, fuse-native, or whichever works')
         .choices(driverNames)
         .default('auto'),
     )
-    .action((portal: Endpoint, directory: string, flags: Flags) =>
+    .action((portal: PathOptions, directory: string, flags: Flags) =>
       mount(io, portal, directory, flags),
     )
 }
 
-function secondsArgument(text: string): number {
-  const seconds = Number(text)
-  if (text.trim() !== '' && seconds >= 0) return seconds * 1000
-  throw new InvalidArgumentError(`got ${text}, wanted a number of seconds`)
-}
-
-async function mount(io: CliIo, portal: Endpoint, directory: string, flags: Flags): Promise<void> {
+async function mount(
+  io: CliIo,
+  portal: PathOptions,
+  directory: string,
+  flags: Flags,
+): Promise<void> {
   const { initiatorName } = flags
   const host = { initiatorName, authentication: await readAuthentication(io, flags) }
-  const found = chooseTarget(await discover(portal, host), portal, flags.target)
-  const target = await connect(portalOf(found, portal), found.name, {
+  const asked = [portal, ...flags.portal] as const
+  const found = chooseTarget(await discoverAtAny(asked, host), portal, flags.target)
+  const watcher = new PathWatcher((text) => io.err(`platter: ${found.name}: ${text}\n`))
+  const target = await connect(pathsTo(found, asked), found.name, {
     ...host,
-    retryForMs: flags.retryFor,
-    onEvent: (event) => tellEvent(io, found.name, event),
+    ...connectOptions(flags),
+    onEvent: (event) => watcher.tell(event),
   })
   try {
     const mounted = await DeviceMount.mount({
@@ -78,7 +76,7 @@ async function mount(io: CliIo, portal: Endpoint, directory: string, flags: Flag
 
 function chooseTarget(
   targets: readonly DiscoveredTarget[],
-  portal: Endpoint,
+  portal: PathOptions,
   wanted: string | undefined,
 ): DiscoveredTarget {
   const fitting = wanted === undefined ? targets : targets.filter(({ name }) => name === wanted)
@@ -96,31 +94,61 @@ function chooseTarget(
   throw new CliFailure(ExitCode.Failed, 'no-target', `${where} has no ${wanted}; it has:${names}`)
 }
 
-/** The portal that was asked, if the target is there; else the first that it names. */
-function portalOf(target: DiscoveredTarget, asked: Endpoint): Endpoint {
-  const same = target.portals.some(({ host, port }) => host === asked.host && port === asked.port)
-  return same ? asked : (target.portals[0] ?? asked)
+/** What the first portal tells that answers; rejects as `discover` does for the first of them. */
+async function discoverAtAny(portals: Paths, host: HostOptions): Promise<DiscoveredTarget[]> {
+  const [portal, next, ...others] = portals
+  if (next === undefined) return discover(portal, host)
+  return discover(portal, host).catch((error: Error) =>
+    discoverAtAny([next, ...others], host).catch(() => Promise.reject(error)),
+  )
+}
+
+/**
+ * The portals that were given, if those are several; else all that the target names, that which was
+ * given before the others if it is among them.
+ */
+function pathsTo(target: DiscoveredTarget, asked: Paths): Paths {
+  const named = target.portals.map(({ host, port, targetPortalGroupTag: portalGroupTag }) => ({
+    host,
+    port,
+    portalGroupTag,
+  }))
+  const [first, ...further] = asked.map((path) => {
+    const portalGroupTag = named.find((portal) => isSame(portal, path))?.portalGroupTag
+    return { ...path, portalGroupTag }
+  }) as [PathOptions, ...PathOptions[]]
+  if (further.length > 0) return [first, ...further]
+  const [other, ...others] = named.filter((portal) => !isSame(portal, first))
+  if (other === undefined) return [first]
+  const isNamed = 1 + others.length < named.length
+  return isNamed ? [first, other, ...others] : [other, ...others]
+}
+
+function isSame(one: PathOptions, other: PathOptions): boolean {
+  return one.host === other.host && one.port === other.port
 }
 
 function tellMounted(io: CliIo, directory: string, target: ConnectedTarget, flags: Flags): void {
-  const { targetName, devices } = target
+  const { targetName, devices, mode, connections } = target
   const partitions = devices.map(({ name, sizeBytes, readOnly }) => ({ name, sizeBytes, readOnly }))
+  const paths = target.paths().map(({ path }) => path)
   if (flags.json === true) {
-    io.out(`${JSON.stringify({ directory, targetName, partitions })}\n`)
+    const answer = { directory, targetName, partitions, mode, connections, paths }
+    io.out(`${JSON.stringify(answer)}\n`)
     return
   }
+  io.err(`platter: ${describeMode(mode, connections)}, over ${paths.join(' and ')}\n`)
   io.out(`${targetName} is mounted on ${directory}\n${devices.map(describe).join('')}`)
+}
+
+function describeMode(mode: MultiMode, connections: number): string {
+  if (connections === 1) return 'one connection'
+  if (mode === 'connections') return `${connections} connections in one session`
+  return `${connections} sessions of one connection, which is all that the target allows`
 }
 
 function describe({ name, sizeBytes, readOnly }: BlockDevice): string {
   return `  ${name}  ${sizeBytes} bytes${readOnly ? ', read-only' : ''}\n`
-}
-
-/** Standard output is for the answer; this is for the person who watches. */
-function tellEvent(io: CliIo, targetName: string, event: SessionEvent): void {
-  const said =
-    event.type === 'restored' ? event.type : `${event.type}: ${event.error.message}; trying again`
-  io.err(`platter: ${targetName}: ${said}\n`)
 }
 
 /** Resolves when it has been unmounted, by somebody else or because a signal asked for it. */

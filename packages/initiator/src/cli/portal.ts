@@ -2,7 +2,8 @@
 import { ISCSI_PORT, parseName, parseTargetAddress } from '@platter/protocol/iscsi'
 import { type Command, InvalidArgumentError } from 'commander'
 import { defaultInitiatorName } from '../host.ts'
-import type { Endpoint } from '../net/socket-connection.ts'
+import { type Endpoint, formatEndpoint } from '../net/endpoint.ts'
+import type { PathOptions } from '../net/path.ts'
 import { type AuthenticationFlags, withAuthentication } from './authentication.ts'
 
 export interface PortalFlags extends AuthenticationFlags {
@@ -12,15 +13,27 @@ export interface PortalFlags extends AuthenticationFlags {
 /** Gives a command the argument `portal` and the flags of PortalFlags. */
 export function withPortal(command: Command): Command {
   return withAuthentication(command)
-    .argument('<portal>', `HOST or HOST:PORT of the target (port ${ISCSI_PORT})`, portalArgument)
+    .argument('<portal>', `HOST or HOST:PORT of the target (port ${ISCSI_PORT})`, pathArgument)
     .option('--initiator-name <iqn>', 'who to log in as', nameArgument, defaultInitiatorName())
     .option('--json', 'answer in JSON')
 }
 
-function portalArgument(text: string): Endpoint {
-  const address = parseTargetAddress(text)
-  if (address !== undefined) return { host: address.host, port: address.port }
-  throw new InvalidArgumentError(`got ${text}, wanted HOST, HOST:PORT or [IPV6]:PORT`)
+/** A portal, and what is said of the path to it: `HOST:PORT,source=ADDR,weight=N`. For commander. */
+export function pathArgument(text: string): PathOptions {
+  const [portal, ...settings] = text.split(',')
+  const address = parseTargetAddress(portal as string)
+  if (address === undefined) {
+    throw new InvalidArgumentError(`got ${text}, wanted HOST, HOST:PORT or [IPV6]:PORT`)
+  }
+  const path = { host: address.host, port: address.port }
+  return Object.assign(path, ...settings.map(pathSetting))
+}
+
+function pathSetting(text: string): Partial<PathOptions> {
+  const [name, value = ''] = text.split('=')
+  if (name === 'source' && value !== '') return { source: value }
+  if (name === 'weight' && Number(value) > 0) return { weight: Number(value) }
+  throw new InvalidArgumentError(`got ${text}, wanted source=ADDRESS or weight=NUMBER`)
 }
 
 /** An iSCSI name, for commander. */
@@ -34,5 +47,5 @@ export function nameArgument(text: string): string {
 
 /** `HOST:PORT`, as iSCSI writes it. */
 export function formatPortal({ host, port }: Endpoint): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return formatEndpoint({ host, port })
 }

@@ -2,7 +2,9 @@
 import { type DiscoveredTarget, parseSendTargets } from '../session/discovery.ts'
 import type { LoginIdentity } from '../session/login.ts'
 import { Session } from '../session/session.ts'
-import { type Endpoint, SocketConnection } from './socket-connection.ts'
+import { RunningClock } from './clock.ts'
+import type { Endpoint } from './endpoint.ts'
+import { SocketConnection } from './socket-connection.ts'
 
 /**
  * Resolves with the targets that the portal tells of, once the session has ended; `identity` is for a
@@ -13,11 +15,12 @@ export function discoverTargets(
   identity: LoginIdentity,
 ): Promise<DiscoveredTarget[]> {
   return new Promise((resolve, reject) => {
+    const clock = new RunningClock()
     let found: DiscoveredTarget[] | undefined
     const session = new Session({
       identity,
       cmdSN: 0,
-      nowMs: performance.now(),
+      nowMs: clock.nowMs,
       loggedIn: () =>
         session.sendText([['SendTargets', 'All']], (error, pairs) => {
           try {
@@ -35,7 +38,7 @@ export function discoverTargets(
     new SocketConnection({
       endpoint,
       connect: (sink) => session.connect(sink),
-      onTick: (nowMs) => session.onTimer(nowMs),
+      onTick: () => session.onTimer(clock.advance()),
       onFault: reject,
     })
   })

@@ -1,87 +1,140 @@
 /**
- * A session that comes back by itself. When its connection is lost it logs in again, and executes the
- * commands that have no outcome anew, in their order; their user notices a delay at most.
+ * A session that comes back by itself, over any of its paths. When a connection is lost the session logs
+ * in again, by the first path that answers, and executes the commands that have no outcome anew, in
+ * their order; further connections join as their paths answer. Its user notices a delay at most.
  *
  * The new login has the ISID of the old one, so it takes that session's place: the target ends what
  * it still had of the old commands before it answers (RFC 7143 section 6.3.5). So no old write comes
- * after a new one.
+ * after a new one. That holds within a portal group, so a session stays within its own.
  */
-
-import type { LoginIdentity } from '../session/login.ts'
+import type { Connection } from '../session/connection.ts'
+import { PortalGroupError } from '../session/errors.ts'
+import type { Lane } from '../session/placement.ts'
 import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { Session } from '../session/session.ts'
 import type { ScsiTask } from '../session/task.ts'
-import { type Endpoint, SocketConnection } from './socket-connection.ts'
+import { RunningClock } from './clock.ts'
+import { Pause, SessionLane } from './lane.ts'
+import type { Path } from './path.ts'
+import type { PersistentSessionOptions } from './session-options.ts'
+import { SocketConnection } from './socket-connection.ts'
+import { endWithout, WaitingTasks } from './waiting-tasks.ts'
 
-/** Pauses between attempts to log in again, in ms: doubled each time, up to the second figure. */
-const PAUSE_MS = 100
-const PAUSE_MAX_MS = 5000
-/** A connection that is lost sooner does not end the outage before it: commands may be what breaks it. */
-const STABLE_MS = 5000
+/** A session that is lost sooner is not logged in to again at once: commands may be what breaks it. */
+const STABLE_MS = 1000
 
-/** `lost` comes with the reason, `refused` with why an attempt to come back failed. */
-export type SessionEvent =
-  | { readonly type: 'restored' }
-  | { readonly type: 'lost' | 'refused'; readonly error: Error }
-
-export interface PersistentSessionOptions {
-  readonly endpoint: Endpoint
-  readonly identity: LoginIdentity
-  /** After so long without a connection, commands fail, until there is one again. */
-  readonly retryForMs: number
-  readonly onEvent?: (event: SessionEvent) => void
-  /** Gets a fault of ours; the connection has been given up. */
-  readonly onFault: (error: unknown) => void
-}
-
-export class PersistentSession implements ScsiTransport {
+export class PersistentSession implements ScsiTransport, Lane {
   readonly #options: PersistentSessionOptions
+  readonly #lanes: SessionLane[]
+  readonly #clock = new RunningClock()
   #session: Session | null = null
-  #socket: SocketConnection | null = null
   #connected = false
   #everConnected = false
+  /** One connection is all that it is to have, or may have. */
+  #single = false
   #connectedMs = 0
   /** When the outage began that is on, or was the last. */
-  #lostMs = 0
-  #pauseMs = PAUSE_MS
+  #lostMs = performance.now()
+  readonly #pause = new Pause()
   #timer: NodeJS.Timeout | null = null
+  /** Paths that this attempt to come back has still to try. */
+  #untried: Path[] = []
+  /** Why the attempts before failed. */
+  #refusal: Error | null = null
+  #portalGroupTag: number | undefined
+  /** It logs out to log in on the path that it prefers. */
+  #moving = false
   #closing = false
   #onClosed: (() => void) | null = null
   #onFirst: ((error: Error | null) => void) | null = null
-  /** Commands that wait for a connection, in their order. */
-  #waiting: ScsiTask[] = []
+  readonly #waiting = new WaitingTasks()
   #cmdSN = 0
+  credit = 0
 
   private constructor(options: PersistentSessionOptions) {
     this.#options = options
+    const { paths } = options
+    this.#lanes = Array.from(
+      { length: options.connections },
+      (_, index) => new SessionLane(paths[index % paths.length] as Path),
+    )
+    for (const path of paths) path.watch(() => this.#onPathWorks(path))
   }
 
-  /** Logs in once; rejects when that fails, with the reason. */
+  /** Logs in once; rejects when no path lets it, with the reason of the first. */
   static async connect(options: PersistentSessionOptions): Promise<PersistentSession> {
     const persistent = new PersistentSession(options)
     await new Promise<void>((resolve, reject) => {
       persistent.#onFirst = (error) => (error === null ? resolve() : reject(error))
-      persistent.#dial()
+      persistent.#comeBack()
     })
     return persistent
   }
 
+  /** Logs in when it can, as after a loss. */
+  static start(options: PersistentSessionOptions): PersistentSession {
+    const persistent = new PersistentSession(options)
+    persistent.#everConnected = true
+    persistent.#comeBack()
+    return persistent
+  }
+
+  /** What was agreed on with the target; null while there is no session. */
+  get parameters() {
+    return this.#session?.parameters ?? null
+  }
+
+  /** Connections that are logged in. */
+  get connections(): readonly Connection[] {
+    return this.#session?.connections.filter((it) => it.entered) ?? []
+  }
+
+  /** What is under way on a path. */
+  bytesInFlightOn(path: Path): number {
+    const lanes = this.#lanes.filter((lane) => lane.path === path)
+    return lanes.reduce((sum, { connection }) => sum + (connection?.bytesInFlight ?? 0), 0)
+  }
+
+  // As a lane among several sessions.
+
+  get alive(): boolean {
+    return this.#connected
+  }
+
+  get ready(): boolean {
+    return this.#connected && !this.#moving
+  }
+
+  get bytesInFlight(): number {
+    return this.#waiting.bytes + (this.#session?.bytesInFlight ?? 0)
+  }
+
+  get weight(): number {
+    return (this.#lanes[0] as SessionLane).path.weight
+  }
+
+  get rank(): number {
+    return (this.#lanes[0] as SessionLane).path.rank
+  }
+
   /** As ScsiTransport. After `close`, and when there has been no connection for too long, it fails. */
   execute(task: ScsiTask): void {
+    task.executedMs = performance.now()
     if (this.#connected) this.#session?.execute(task)
-    else if (this.#closing || this.#overdue) this.#fail([task], this.#reason())
+    else if (this.#closing || this.#overdue(this.#lostMs)) endWithout(task, this.#reason())
     else this.#waiting.push(task)
   }
 
-  /** Logs out and closes the connection. What is under way fails. */
+  /** Logs out and closes all connections. What is under way fails. */
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const lane of this.#lanes) lane.rest()
     const session = this.#session
     if (session === null || !this.#connected) {
-      this.#fail(this.#takeWaiting(), this.#reason())
-      this.#socket?.close()
+      this.#waiting.failAll(this.#reason())
+      session?.logout()
       return
     }
     await new Promise<void>((resolve) => {
@@ -90,64 +143,251 @@ export class PersistentSession implements ScsiTransport {
     })
   }
 
+  // The leading connection.
+
+  /** Tries the paths one after the other, those first that worked last. */
+  #comeBack(): void {
+    this.#untried = this.#options.paths.filter((path) => this.#reaches(path))
+    if (this.#untried.length === 0) {
+      // Every portal has answered that it is in another group: the one that we were in is no more.
+      this.#portalGroupTag = undefined
+      this.#untried = [...this.#options.paths]
+    }
+    this.#untried.sort((one, other) => Number(one.suspect) - Number(other.suspect))
+    this.#refusal = null
+    this.#dial()
+  }
+
+  /** Whether a login there takes the place of our session. */
+  #reaches({ portalGroupTag }: Path): boolean {
+    const own = this.#portalGroupTag
+    return own === undefined || portalGroupTag === undefined || portalGroupTag === own
+  }
+
   #dial(): void {
     this.#timer = null
-    const { endpoint, identity, onFault } = this.#options
+    const path = this.#untried.shift() as Path
+    const { identity, place, pathTimeoutMs } = this.#options
+    const lane =
+      this.#lanes.find(({ preferred }) => preferred === path) ?? (this.#lanes[0] as SessionLane)
+    lane.path = path
     const session = new Session({
-      identity,
+      identity: { ...identity, portalGroupTag: this.#portalGroupTag },
       cmdSN: this.#cmdSN++,
-      nowMs: performance.now(),
-      loggedIn: () => this.#onLoggedIn(session),
-      ended: (error, unanswered) => this.#onEnded(session, error, unanswered),
+      nowMs: this.#clock.nowMs,
+      place,
+      pathTimeoutMs,
+      loggedIn: () => this.#onLoggedIn(session, this.#leading(session, lane)),
+      joined: (connection) => this.#onJoined(this.#laneOf(connection)),
+      left: (connection, error) => this.#onLeft(this.#laneOf(connection), error),
+      ended: (error, unanswered, lost) =>
+        this.#onEnded(session, error, unanswered, this.#laneOf(lost)),
     })
     this.#session = session
-    this.#socket = new SocketConnection({
-      endpoint,
-      connect: (sink) => session.connect(sink),
-      onTick: (nowMs) => session.onTimer(nowMs),
+    this.#open(lane, session)
+  }
+
+  /** The one connection of a session that may have no more is on the first lane, whatever its path. */
+  #leading(session: Session, lane: SessionLane): SessionLane {
+    const [first] = this.#lanes as [SessionLane]
+    this.#single = this.#lanes.length === 1 || session.parameters?.maxConnections === 1
+    if (!this.#single || lane === first) return lane
+    first.path = lane.path
+    first.connection = lane.connection
+    lane.connection = null
+    return first
+  }
+
+  #open(lane: SessionLane, session: Session): void {
+    const { onFault, pathTimeoutMs } = this.#options
+    new SocketConnection({
+      endpoint: lane.path.endpoint,
+      connectTimeoutMs: pathTimeoutMs,
+      connect: (sink) => {
+        lane.connection = session.connect(sink, lane.path)
+        return lane.connection
+      },
+      onTick: () => session.onTimer(this.#clock.advance()),
       onFault,
     })
   }
 
-  #onLoggedIn(session: Session): void {
+  #laneOf(connection: Connection): SessionLane {
+    const lane = this.#lanes.find((it) => it.connection === connection)
+    if (lane === undefined) throw new Error(`connection ${connection.cid} has no lane`)
+    return lane
+  }
+
+  #onLoggedIn(session: Session, lane: SessionLane): void {
     this.#connected = true
-    this.#connectedMs = performance.now()
-    if (this.#everConnected) this.#options.onEvent?.({ type: 'restored' })
-    else this.#lostMs = this.#connectedMs
     this.#everConnected = true
+    this.#moving = false
+    this.#connectedMs = performance.now()
+    this.#portalGroupTag = session.portalGroupTag
+    this.#onUp(lane)
     const first = this.#onFirst
     this.#onFirst = null
     first?.(null)
     if (this.#closing) session.logout()
-    for (const task of this.#takeWaiting()) session.execute(task)
+    for (const task of this.#waiting.take()) session.execute(task)
+    const others = this.#lanes.filter((it) => it !== lane && this.#reaches(it.preferred))
+    const wanted = Math.min(others.length, (session.parameters?.maxConnections ?? 1) - 1)
+    for (const other of others.slice(0, wanted)) this.#join(other)
+    if (!lane.astray) lane.pause.reset()
+    else if (this.#single) {
+      const { identity, pathTimeoutMs } = this.#options
+      lane.awaitPreferred(identity, pathTimeoutMs, () => this.#onPreferredAnswers(lane))
+    }
   }
 
-  #onEnded(session: Session, error: Error | null, unanswered: readonly ScsiTask[]): void {
+  #onUp(lane: SessionLane): void {
+    lane.path.portalGroupTag = this.#portalGroupTag
+    lane.goesUp()
+    if (lane.told) {
+      this.#options.onEvent?.({ type: 'restored', path: lane.path.name, alive: this.#alive })
+    }
+    lane.told = false
+  }
+
+  #onEnded(
+    session: Session,
+    error: Error | null,
+    unanswered: readonly ScsiTask[],
+    lost: SessionLane,
+  ): void {
     if (this.#session !== session) return
     this.#session = null
     const wasConnected = this.#connected
     this.#connected = false
     const reason = error ?? new Error('the target asked us to log out')
-    this.#waiting = [...unanswered, ...this.#waiting]
-    if (this.#closing || !this.#everConnected) {
-      this.#fail(this.#takeWaiting(), reason)
-      this.#onClosed?.()
-      this.#onFirst?.(reason)
-      return
-    }
-    this.#options.onEvent?.({ type: wasConnected ? 'lost' : 'refused', error: reason })
-    const nowMs = performance.now()
-    if (wasConnected && nowMs - this.#connectedMs > STABLE_MS) {
-      this.#lostMs = nowMs
-      this.#pauseMs = PAUSE_MS
-    }
-    if (this.#overdue) this.#fail(this.#takeWaiting(), this.#reason(reason))
-    this.#timer = setTimeout(() => this.#dial(), this.#pauseMs)
-    this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS)
+    this.#waiting.putBack(unanswered)
+    if (wasConnected && error !== null) lost.path.lost += 1
+    if (error !== null) this.#onFailure(lost.path, error)
+    this.#refusal ??= reason
+    for (const lane of this.#lanes) if (lane.path === lost.path) lane.goesDown()
+    const alive = this.#alive
+    for (const lane of this.#lanes) lane.goesDown()
+    if (this.#closing || !this.#everConnected) this.#onNeverAgain(reason)
+    else if (wasConnected) this.#onLost(reason, lost, alive)
+    else this.#onRefused(reason, lost)
   }
 
-  get #overdue(): boolean {
-    return performance.now() - this.#lostMs > this.#options.retryForMs
+  /** It was to end, or has never been; unless another path may still do. */
+  #onNeverAgain(reason: Error): void {
+    if (!this.#closing && this.#untried.length > 0) {
+      this.#dial()
+      return
+    }
+    this.#waiting.failAll(reason)
+    this.#onClosed?.()
+    this.#onFirst?.(this.#refusal ?? reason)
+  }
+
+  #onLost(reason: Error, lane: SessionLane, alive: number): void {
+    const moving = this.#moving
+    this.#moving = false
+    this.#lostMs = performance.now()
+    if (!moving) this.#tellDown('lost', lane, reason, alive)
+    this.#failOverdue(reason)
+    const stable = this.#lostMs - this.#connectedMs > STABLE_MS
+    if (stable) this.#pause.reset()
+    if (stable || moving) this.#comeBack()
+    else this.#comeBackLater()
+  }
+
+  #onRefused(reason: Error, lane: SessionLane): void {
+    this.#tellDown('refused', lane, reason, 0)
+    this.#failOverdue(reason)
+    if (this.#untried.length > 0) this.#dial()
+    else this.#comeBackLater()
+  }
+
+  #comeBackLater(): void {
+    this.#timer = setTimeout(() => this.#comeBack(), this.#pause.take())
+  }
+
+  #onFailure(path: Path, error: Error): void {
+    if (error instanceof PortalGroupError) path.portalGroupTag = error.got
+    path.fails(error)
+  }
+
+  // The connections that join it.
+
+  #join(lane: SessionLane): void {
+    lane.timer = null
+    if (!this.#connected || this.#session === null || this.#closing) return
+    lane.path = lane.preferred
+    this.#open(lane, this.#session)
+  }
+
+  #onJoined(lane: SessionLane): void {
+    lane.pause.reset()
+    this.#onUp(lane)
+  }
+
+  /** It could not join, or the target wanted it to be closed; the session goes on. */
+  #onLeft(lane: SessionLane, error: Error | null): void {
+    lane.goesDown()
+    if (error !== null) {
+      this.#onFailure(lane.path, error)
+      if (!lane.told) this.#tellDown('refused', lane, error, this.#alive)
+    }
+    if (!this.#closing && this.#reaches(lane.path)) {
+      lane.timer = setTimeout(() => this.#join(lane), lane.pause.take())
+    }
+  }
+
+  // Back to the path that it prefers.
+
+  #onPreferredAnswers(lane: SessionLane): void {
+    // This session hears of it as well.
+    if (lane.preferred.suspect) lane.preferred.works()
+    else this.#moveBack(lane)
+  }
+
+  #moveBack(lane: SessionLane): void {
+    if (this.#moving || this.#closing) return
+    lane.rest()
+    this.#moving = true
+    this.#session?.retire()
+  }
+
+  /** Somebody has found a path working that had failed: whoever waits for it need not any longer. */
+  #onPathWorks(path: Path): void {
+    if (this.#closing || !this.#everConnected) return
+    if (!this.#connected) {
+      if (this.#timer === null || !this.#reaches(path)) return
+      clearTimeout(this.#timer)
+      this.#comeBack()
+      return
+    }
+    for (const lane of this.#lanes) {
+      if (lane.preferred !== path) continue
+      if (lane.astray && this.#single) this.#moveBack(lane)
+      else if (lane.timer !== null && !lane.up) {
+        clearTimeout(lane.timer)
+        this.#join(lane)
+      }
+    }
+  }
+
+  get #alive(): number {
+    return this.#lanes.filter(({ up }) => up).length
+  }
+
+  #tellDown(type: 'lost' | 'refused', lane: SessionLane, error: Error, alive: number): void {
+    lane.told = true
+    this.#options.onEvent?.({ type, path: lane.path.name, alive, error })
+  }
+
+  #overdue(sinceMs: number): boolean {
+    return performance.now() - sinceMs > this.#options.retryForMs
+  }
+
+  /** Fails all that waits when the outage lasts too long; else what has seen too many of them. */
+  #failOverdue(cause: Error): void {
+    const all = this.#overdue(this.#lostMs)
+    this.#waiting.failOverdue((task) => all || this.#overdue(task.executedMs), this.#reason(cause))
   }
 
   #reason(cause?: Error): Error {
@@ -155,25 +395,5 @@ export class PersistentSession implements ScsiTransport {
     const { retryForMs } = this.#options
     const why = cause === undefined ? '' : `: ${cause.message}`
     return new Error(`no connection for ${retryForMs} ms${why}`, { cause })
-  }
-
-  #takeWaiting(): ScsiTask[] {
-    const waiting = this.#waiting
-    this.#waiting = []
-    return waiting
-  }
-
-  /**
-   * Ends tasks without a status: not from within the call that executed them, and after whatever else
-   * is due, so that who tries again at once does not keep the connection from coming back.
-   */
-  #fail(tasks: readonly ScsiTask[], error: Error): void {
-    for (const task of tasks) {
-      setImmediate(() => {
-        task.reset()
-        task.error = error
-        task.done(task)
-      })
-    }
   }
 }

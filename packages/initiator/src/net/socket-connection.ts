@@ -2,9 +2,10 @@
  * One TCP connection to a target: bytes from the socket into a Connection, and its PDUs, gathered in
  * slabs, back. One reader and one writer: `#onBytes` and `#flush`.
  */
-import { createConnection, type Socket } from 'node:net'
+import { createConnection, type OnReadOpts, Socket } from 'node:net'
 import type { Connection } from '../session/connection.ts'
 import type { ConnectionSink } from '../session/connection-sink.ts'
+import { dialOptions, type Endpoint } from './endpoint.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const RECEIVE_BYTES = 256 * 1024
@@ -14,17 +15,12 @@ const FLUSH_BYTES = 64 * 1024
 const PDU_MAX_BYTES = 256 * 1024 + 1024
 const BACKLOG_LIMIT_BYTES = 4 * 1024 * 1024
 const SLABS_KEPT = 16
-const CONNECT_TIMEOUT_MS = 10_000
+const CONNECT_TIMEOUT_MS = 5_000
 /** How long a closed connection may take to send what is queued. */
 const LINGER_MS = 2000
-const TICK_MS = 1000
+const TICK_MS = 500
 
 const NO_SLAB = Buffer.alloc(0)
-
-export interface Endpoint {
-  readonly host: string
-  readonly port: number
-}
 
 export class SocketConnection implements ConnectionSink {
   readonly slabMaxBytes = PDU_MAX_BYTES
@@ -43,27 +39,25 @@ export class SocketConnection implements ConnectionSink {
   #failure: string | null = null
 
   /**
-   * Dials at once. `connect` makes the Connection that this carries; `onTick` is called about once a
-   * second with the time; `onFault` gets what is no fault of the peer's, after the connection ended.
+   * Dials at once. `connect` makes the Connection that this carries; `onTick` is called twice a
+   * second; `onFault` gets what is no fault of the peer's, after the connection ended.
    */
   constructor(options: {
     endpoint: Endpoint
+    /** How long the network may take to connect, in ms. */
+    connectTimeoutMs?: number
     connect(sink: ConnectionSink): Connection
-    onTick(nowMs: number): void
+    onTick(): void
     onFault(error: unknown): void
   }) {
-    const { host, port } = options.endpoint
+    const { endpoint, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options
+    const { host, port } = endpoint
     this.#onFault = options.onFault
     this.#connection = options.connect(this)
     const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
-    this.#socket = createConnection({
-      host,
-      port,
-      noDelay: true,
-      onread: { buffer, callback: (length) => this.#onBytes(buffer, length) },
-    })
-    this.#socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
-      this.#socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`))
+    this.#socket = open(endpoint, { buffer, callback: (length) => this.#onBytes(buffer, length) })
+    this.#socket.setTimeout(connectTimeoutMs, () => {
+      this.#socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`))
     })
     this.#socket.on('connect', () => this.#onConnect())
     this.#socket.on('error', (error) => {
@@ -74,7 +68,7 @@ export class SocketConnection implements ConnectionSink {
       this.#socket.destroy()
     })
     this.#socket.on('close', () => this.#onClose())
-    this.#timer = setInterval(() => this.#guard(() => options.onTick(performance.now())), TICK_MS)
+    this.#timer = setInterval(() => this.#guard(options.onTick), TICK_MS)
   }
 
   #onConnect(): void {
@@ -176,6 +170,15 @@ export class SocketConnection implements ConnectionSink {
     this.#closing = true
     const reason = this.#failure ?? 'the connection was closed'
     this.#guard(() => this.#connection.transportLost(reason))
+  }
+}
+
+/** What keeps a socket from being made is told as what keeps it from connecting. */
+function open(endpoint: Endpoint, onread: OnReadOpts): Socket {
+  try {
+    return createConnection({ ...dialOptions(endpoint), noDelay: true, onread })
+  } catch (error) {
+    return new Socket().destroy(error as Error)
   }
 }
 

@@ -9,9 +9,11 @@ import {
   type FramerHandler,
   LoginRequest,
   LoginResponse,
+  type LogoutReason,
   Opcode,
   opcodeName,
   ProtocolError,
+  type SessionParameters,
   serialAdd,
 } from '@platter/protocol/iscsi'
 import type { ConnectionSink } from './connection-sink.ts'
@@ -20,15 +22,16 @@ import { AuthenticationError, ConnectionLostError, LoginError } from './errors.t
 import { FullFeaturePhase, type SessionSide } from './full-feature-phase.ts'
 import { Login, type LoginIdentity, type LoginOutcome, type LoginStep } from './login.ts'
 import { PduWriter } from './pdu-writer.ts'
-import type { ScsiTask } from './task.ts'
+import { COMMAND_COST_BYTES, type ConnectionPlace, type Lane, type Traffic } from './placement.ts'
+import { Silence } from './silence.ts'
+import { Direction, type ScsiTask } from './task.ts'
 import type { TextDone } from './text-exchange.ts'
 
 /** MaxRecvDataSegmentLength before it is declared (RFC 7143 section 13.12), in bytes. */
 const LOGIN_SEGMENT_MAX = 8192
 const LOGIN_TIMEOUT_MS = 15_000
-/** A target that has been silent for so long is asked whether it is still there. */
-const PING_AFTER_MS = 5_000
-const PING_TIMEOUT_MS = 10_000
+/** How long the last commands may take to end once the connection is to be closed. */
+const RETIRE_MS = 1_000
 
 export interface ConnectionOptions {
   readonly sink: ConnectionSink
@@ -37,18 +40,30 @@ export interface ConnectionOptions {
   readonly tsih: number
   readonly cid: number
   readonly session: ConnectionOwner
+  readonly place: ConnectionPlace
+  readonly pathTimeoutMs: number
   readonly nowMs: number
 }
 
 /** What a connection needs from its session, besides what full-feature-phase.ts does. */
 export interface ConnectionOwner extends SessionSide {
+  /** What holds for this connection: what the session agreed on, and what is the connection's own. */
+  parametersFor(connection: Connection, outcome: LoginOutcome): SessionParameters
   loggedIn(connection: Connection, outcome: LoginOutcome): void
+  /** It was to be closed, and its last command has ended or takes too long: log it out. */
+  retired(connection: Connection): void
   /** It is gone: with null after a logout, else with the reason. Called once. */
   connectionEnded(connection: Connection, error: Error | null): void
 }
 
-export class Connection implements FramerHandler {
+export class Connection implements FramerHandler, Lane {
   readonly cid: number
+  readonly weight: number
+  readonly rank: number
+  readonly traffic: Traffic
+  credit = 0
+  bytesInFlight = 0
+  commandsInFlight = 0
   readonly #sink: ConnectionSink
   readonly #session: ConnectionOwner
   readonly #identity: LoginIdentity
@@ -64,18 +79,21 @@ export class Connection implements FramerHandler {
   #loginTag = 0
   #state: ConnectionState = 'XPT_WAIT'
   #phase: FullFeaturePhase | null = null
-  #heard = true
-  #heardMs: number
-  #pingedMs: number | null = null
+  readonly #silence: Silence
+  #retiring = false
+  #retiringSinceMs: number | null = null
 
   constructor(options: ConnectionOptions) {
     this.cid = options.cid
+    this.weight = options.place.weight
+    this.rank = options.place.rank
+    this.traffic = options.place.traffic
+    this.#silence = new Silence(options.pathTimeoutMs, options.nowMs)
     this.#sink = options.sink
     this.#session = options.session
     this.#identity = options.identity
     this.#tsih = options.tsih
     this.#startedMs = options.nowMs
-    this.#heardMs = options.nowMs
     this.#writer = new PduWriter(options.sink)
     this.#login = new Login(options.identity, options.tsih)
   }
@@ -84,9 +102,29 @@ export class Connection implements FramerHandler {
     return this.#state
   }
 
+  /** Whether commands are sent on it. */
+  get alive(): boolean {
+    return this.#state === 'LOGGED_IN' && !this.#retiring
+  }
+
   /** Whether a command may be sent on it now. */
   get ready(): boolean {
-    return this.#state === 'LOGGED_IN' && this.#fullFeature.ready
+    return this.alive && this.#fullFeature.ready
+  }
+
+  /** Whether it makes the session, or joins it. */
+  get leading(): boolean {
+    return this.#tsih === 0
+  }
+
+  /** Whether commands may still end on it: it is logged in, and no logout is under way. */
+  get carries(): boolean {
+    return this.#state === 'LOGGED_IN' || this.#state === 'LOGOUT_REQUESTED'
+  }
+
+  /** Whether it has been logged in: tasks may be on it. */
+  get entered(): boolean {
+    return this.#phase !== null
   }
 
   get #open(): boolean {
@@ -102,7 +140,7 @@ export class Connection implements FramerHandler {
 
   /** Takes in bytes `start` to `end` of `buffer`; they are used or copied before it returns. */
   receive(buffer: Buffer, start: number, end: number): void {
-    this.#heard = true
+    this.#silence.break()
     if (!this.#open) return
     try {
       this.#framer.push(buffer, start, end)
@@ -175,7 +213,7 @@ export class Connection implements FramerHandler {
   }
 
   #enter(outcome: LoginOutcome, response: LoginResponse): void {
-    const { parameters } = outcome
+    const parameters = this.#session.parametersFor(this, outcome)
     this.#framer.dataSegmentLengthMax = parameters.maxRecvDataSegmentLength
     this.#framer.headerDigest = parameters.headerDigest === 'CRC32C'
     this.#framer.dataDigest = parameters.dataDigest === 'CRC32C'
@@ -184,6 +222,7 @@ export class Connection implements FramerHandler {
     this.#session.window.update(response.expCmdSN, response.maxCmdSN)
     this.#move('loginFinished')
     this.#phase = new FullFeaturePhase({
+      connection: this,
       writer: this.#writer,
       parameters,
       session: this.#session,
@@ -196,7 +235,20 @@ export class Connection implements FramerHandler {
 
   /** Sends a command that has its tag and CmdSN; only when `ready`. */
   sendCommand(task: ScsiTask): void {
+    this.commandsInFlight += 1
+    this.bytesInFlight += task.length + COMMAND_COST_BYTES
     this.#fullFeature.sendCommand(task)
+  }
+
+  /** To be called when a command that was sent here has its outcome. */
+  commandEnded({ direction, length, transferredLength }: ScsiTask): void {
+    this.commandsInFlight -= 1
+    this.bytesInFlight -= length + COMMAND_COST_BYTES
+    const { traffic } = this
+    traffic.commands += 1
+    if (direction === Direction.Read) traffic.readBytes += transferredLength
+    else if (direction === Direction.Write) traffic.writtenBytes += transferredLength
+    this.#retireIfDone()
   }
 
   /** Asks the target to give the command up; `task` then ends with an error. */
@@ -211,16 +263,27 @@ export class Connection implements FramerHandler {
   }
 
   /**
-   * Ends the session in an orderly way; `connectionEnded(this, null)` follows. Before it is logged in
-   * there is nothing to be ended but the connection.
+   * Ends it, or its session, in an orderly way; `connectionEnded(this, null)` follows. Before it is
+   * logged in there is nothing to be ended but the connection.
    */
-  logout(): void {
-    if (this.#state === 'LOGGED_IN' || this.#state === 'LOGOUT_REQUESTED') {
+  logout(reason: LogoutReason): void {
+    if (this.carries) {
       this.#move('logoutStarted')
-      this.#fullFeature.sendLogout(this.cid)
+      this.#fullFeature.sendLogout(this.cid, reason)
     } else if (this.#state !== 'IN_LOGOUT') {
       this.fail(new ConnectionLostError('given up before it was logged in'))
     }
+  }
+
+  /** Takes no more commands; `retired` is told when it may be logged out, which may be at once. */
+  retire(): void {
+    if (this.#retiring) return
+    this.#retiring = true
+    this.#retireIfDone()
+  }
+
+  #retireIfDone(): void {
+    if (this.#retiring && this.commandsInFlight === 0) this.#session.retired(this)
   }
 
   get #fullFeature(): FullFeaturePhase {
@@ -232,7 +295,7 @@ export class Connection implements FramerHandler {
   #onLogoutRequested(): void {
     if (this.#state !== 'LOGGED_IN') return
     this.#move('logoutRequested')
-    this.logout()
+    this.retire()
   }
 
   #onLoggedOut(): void {
@@ -245,37 +308,47 @@ export class Connection implements FramerHandler {
   onDrain(): void {
     if (!this.#open) return
     // While more is queued behind it, the network takes only what the target has made room for.
-    if (this.#sink.backlogBytes > 0) this.#heard = true
+    if (this.#sink.backlogBytes > 0) this.#silence.break()
     this.#phase?.onDrain()
     this.#session.resume()
   }
 
-  /** Called about once a second, with a clock that never goes back. */
+  /** Called a few times in `pathTimeoutMs`, with a clock that never goes back. */
   onTimer(nowMs: number): void {
     if (!this.#open) return
-    if (this.#heard) {
-      this.#heard = false
-      this.#heardMs = nowMs
-      this.#pingedMs = null
-    }
+    this.#silence.onTimer(nowMs)
     if (this.#phase === null) {
-      if (nowMs - this.#startedMs <= LOGIN_TIMEOUT_MS) return
-      this.fail(new ConnectionLostError(`no login within ${LOGIN_TIMEOUT_MS} ms`))
+      this.#watchLogin(nowMs)
       return
     }
     const overdue = this.#phase.overdue(nowMs)
     if (overdue !== null) this.fail(new ConnectionLostError(overdue))
-    else if (this.#state === 'LOGGED_IN') this.#keepAlive(this.#phase, nowMs)
+    else if (this.carries) {
+      this.#keepAlive(this.#phase, nowMs)
+      this.#watchRetiring(nowMs)
+    }
+  }
+
+  #watchLogin(nowMs: number): void {
+    const { timeoutMs } = this.#silence
+    if (this.#silence.lasts(nowMs) > timeoutMs) {
+      this.fail(new ConnectionLostError(`no answer to the login within ${timeoutMs} ms`))
+    } else if (nowMs - this.#startedMs > LOGIN_TIMEOUT_MS) {
+      this.fail(new ConnectionLostError(`no login within ${LOGIN_TIMEOUT_MS} ms`))
+    }
   }
 
   #keepAlive(phase: FullFeaturePhase, nowMs: number): void {
-    if (this.#pingedMs !== null) {
-      if (nowMs - this.#pingedMs <= PING_TIMEOUT_MS) return
-      this.fail(new ConnectionLostError(`no answer to a ping within ${PING_TIMEOUT_MS} ms`))
-    } else if (nowMs - this.#heardMs > PING_AFTER_MS) {
-      this.#pingedMs = nowMs
-      phase.ping()
-    }
+    if (this.#silence.isDeath(nowMs)) {
+      const { answerMs } = this.#silence
+      this.fail(new ConnectionLostError(`no answer to a ping within ${answerMs} ms`))
+    } else if (this.#silence.asks(nowMs, this.commandsInFlight > 0)) phase.ping()
+  }
+
+  #watchRetiring(nowMs: number): void {
+    if (!this.#retiring || !this.#open) return
+    this.#retiringSinceMs ??= nowMs
+    if (nowMs - this.#retiringSinceMs > RETIRE_MS) this.#session.retired(this)
   }
 
   /** The transport broke, or was closed by the target. */

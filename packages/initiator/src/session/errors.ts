@@ -33,7 +33,21 @@ export class AuthenticationError extends Error {
 
 /** The connection is gone; commands that were under way on it have no status. */
 export class ConnectionLostError extends Error {
-  override readonly name = 'ConnectionLostError'
+  override readonly name: string = 'ConnectionLostError'
+}
+
+/**
+ * What answers at a portal belongs to another portal group than the session: a login there would not
+ * take the place of the old session (RFC 7143 section 6.3.5), and old writes might come after new ones.
+ */
+export class PortalGroupError extends ConnectionLostError {
+  override readonly name = 'PortalGroupError'
+  readonly got: number
+
+  constructor(got: number, wanted: number) {
+    super(`it is in portal group ${got}, and the session in ${wanted}`)
+    this.got = got
+  }
 }
 
 /** One command got no status: it was rejected, or aborted because it took too long. */

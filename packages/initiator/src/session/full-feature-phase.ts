@@ -6,7 +6,7 @@ import {
   AsyncEvent,
   AsyncMessage,
   DataIn,
-  LogoutReason,
+  type LogoutReason,
   LogoutRequest,
   NopIn,
   NopOut,
@@ -29,6 +29,7 @@ import {
   TextResponse,
 } from '@platter/protocol/iscsi'
 import type { CommandWindow } from './command-window.ts'
+import type { Connection } from './connection.ts'
 import { DataOutSender } from './data-out.ts'
 import { CommandError, ConnectionLostError } from './errors.ts'
 import type { PduWriter } from './pdu-writer.ts'
@@ -41,8 +42,8 @@ export interface SessionSide {
   readonly window: CommandWindow
   /** A tag for a PDU that is no SCSI command. */
   takeControlTag(): number
-  /** The command under way with that tag. */
-  taskOf(initiatorTaskTag: number): ScsiTask | undefined
+  /** The command under way with that tag on that connection, and no other (RFC 7143 section 4.2.5.1). */
+  taskOf(initiatorTaskTag: number, connection: Connection): ScsiTask | undefined
   /** The command has its outcome. */
   taskEnded(task: ScsiTask): void
   /** The window may have opened, or the network has room again. */
@@ -50,6 +51,7 @@ export interface SessionSide {
 }
 
 export interface FullFeatureOptions {
+  readonly connection: Connection
   readonly writer: PduWriter
   readonly parameters: SessionParameters
   readonly session: SessionSide
@@ -63,6 +65,7 @@ const NO_DATA = Buffer.alloc(0)
 const ANSWER_TIMEOUT_MS = 15_000
 
 export class FullFeaturePhase {
+  readonly #connection: Connection
   readonly #writer: PduWriter
   readonly #parameters: SessionParameters
   readonly #session: SessionSide
@@ -90,6 +93,7 @@ export class FullFeaturePhase {
   readonly #r2t = new ReadyToTransfer()
 
   constructor(options: FullFeatureOptions) {
+    this.#connection = options.connection
     this.#writer = options.writer
     this.#parameters = options.parameters
     this.#session = options.session
@@ -121,7 +125,7 @@ export class FullFeaturePhase {
   }
 
   #taskOf(initiatorTaskTag: number, what: string): ScsiTask {
-    const task = this.#session.taskOf(initiatorTaskTag)
+    const task = this.#session.taskOf(initiatorTaskTag, this.#connection)
     if (task === undefined) {
       throw broken(`${what}: no command has the tag 0x${initiatorTaskTag.toString(16)}`)
     }
@@ -292,7 +296,7 @@ export class FullFeaturePhase {
     const tag = this.#aborts.get(pdu.initiatorTaskTag)
     if (tag === undefined) throw broken('Task Management Response: an answer to no request')
     this.#aborts.delete(pdu.initiatorTaskTag)
-    const task = this.#session.taskOf(tag)
+    const task = this.#session.taskOf(tag, this.#connection)
     // Its own status may have come first.
     if (task === undefined) return
     if (
@@ -307,13 +311,13 @@ export class FullFeaturePhase {
 
   // The end.
 
-  sendLogout(cid: number): void {
+  sendLogout(cid: number, reason: LogoutReason): void {
     this.#askedMs = null
     this.#logoutTag = this.#session.takeControlTag()
     const base = this.#writer.reserve(0)
     const pdu = new LogoutRequest().init(this.#writer.slab, base)
     pdu.immediate = true
-    pdu.reasonCode = LogoutReason.CloseSession
+    pdu.reasonCode = reason
     pdu.initiatorTaskTag = this.#logoutTag
     pdu.cid = cid
     pdu.cmdSN = this.#session.window.cmdSN
@@ -354,7 +358,8 @@ export class FullFeaturePhase {
     if (rejected.length < 20) throw broken(`a PDU was ${reason}`)
     const opcode = (rejected[0] as number) & 0x3f
     const tag = rejected.readUInt32BE(16)
-    const task = opcode === Opcode.ScsiCommand ? this.#session.taskOf(tag) : undefined
+    const task =
+      opcode === Opcode.ScsiCommand ? this.#session.taskOf(tag, this.#connection) : undefined
     if (task === undefined) throw broken(`${opcodeName(opcode)} was ${reason}`)
     task.error = new CommandError(`the command was ${reason}`)
     this.#endTask(task)

@@ -16,7 +16,7 @@ import {
   type TextPair,
 } from '@platter/protocol/iscsi'
 import { type AuthenticationPolicy, InitiatorAuthentication } from './authentication.ts'
-import { LoginError } from './errors.ts'
+import { LoginError, PortalGroupError } from './errors.ts'
 
 /** CSG and NSG of the Login PDUs (RFC 7143 section 11.12.3). */
 const LoginStage = { Security: 0, Operational: 1, FullFeature: 3 } as const
@@ -47,6 +47,8 @@ export interface LoginIdentity {
   readonly sessionType: SessionType
   /** Six bytes (RFC 7143 section 11.12.5). Sessions at the same time need different ones. */
   readonly isid: Buffer
+  /** Where the session has been before: a login elsewhere is given up. Undefined at its first. */
+  readonly portalGroupTag?: number | undefined
   /** What to ask for. Orders of data, R2Ts at once and recovery are what this package can do. */
   readonly policy: NegotiationPolicy
   readonly authentication: AuthenticationPolicy
@@ -63,6 +65,8 @@ export interface LoginStep {
 export interface LoginOutcome {
   readonly parameters: SessionParameters
   readonly tsih: number
+  /** As the target tells it; undefined when it does not. */
+  readonly portalGroupTag: number | undefined
 }
 
 export class Login {
@@ -101,6 +105,7 @@ export class Login {
   /**
    * Takes one Login Response and its text; returns the next request, or the outcome.
    * @throws LoginError when the target refuses, AuthenticationError when it is not to be trusted,
+   * PortalGroupError when it is not where we want to be,
    * ProtocolError when its answer is not a valid one.
    */
   receive(response: LoginResponse, data: Buffer): LoginStep | LoginOutcome {
@@ -110,6 +115,7 @@ export class Login {
     this.#assembler.append(data, 0, data.length)
     if (response.continued) return this.#wait()
     const answers = this.#answer(this.#assembler.take())
+    this.#checkPortalGroup()
     if (!response.transit) return this.#step(answers)
     if (answers.length > 0) {
       throw broken(`stage ${this.#stage} was ended with ${answers[0]?.[0]} still to be answered`)
@@ -167,7 +173,20 @@ export class Login {
     if (tsih === 0 || (this.#tsih !== 0 && tsih !== this.#tsih)) {
       throw broken(`TSIH is ${tsih}, wanted ${this.#tsih === 0 ? 'any but 0' : this.#tsih}`)
     }
-    return { parameters: this.#negotiation.result(), tsih }
+    const portalGroupTag = this.#portalGroupTag
+    return { parameters: this.#negotiation.result(), tsih, portalGroupTag }
+  }
+
+  #checkPortalGroup(): void {
+    const wanted = this.#identity.portalGroupTag
+    const got = this.#portalGroupTag
+    if (wanted === undefined || got === undefined || got === wanted) return
+    throw new PortalGroupError(got, wanted)
+  }
+
+  get #portalGroupTag(): number | undefined {
+    const told = this.#negotiation.received('TargetPortalGroupTag')
+    return told === undefined ? undefined : Number(told)
   }
 
   #step(pairs: TextPair[]): LoginStep {

@@ -41,6 +41,8 @@ export class ScsiTask {
 
   // ----------------------------------------------------------------------------------------------
 
+  /** When its user last executed it; sessions that come back do so again for the same. */
+  executedMs = 0
   initiatorTaskTag = 0
   cmdSN = 0
   connection: Connection | null = null

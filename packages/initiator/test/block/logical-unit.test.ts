@@ -47,6 +47,8 @@ t.test('a partition of Platter is known by its name', async (t) => {
     readOnly: false,
     volatileCache: true,
     transferBlocksMax: 2048,
+    transferBlocksOptimal: 64,
+    transferBlocksGranularity: 16,
     writeSame: null,
   })
 })
@@ -235,9 +237,9 @@ function blockLimits(transferBlocksMax: number, writeSameBlocksMax = 0): Buffer 
   return encodeBlockLimits({
     writeSameNonZero: false,
     compareAndWriteBlocksMax: 0,
-    optimalTransferGranularityBlocks: 0,
+    optimalTransferGranularityBlocks: 16,
     transferBlocksMax,
-    optimalTransferBlocks: 0,
+    optimalTransferBlocks: 64,
     unmapBlocksMax: 0,
     unmapDescriptorsMax: 0,
     optimalUnmapGranularityBlocks: 0,

@@ -15,6 +15,7 @@ import {
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import type { BlockError } from '../../src/block/block-error.ts'
+import { partBytes } from '../../src/block/part-size.ts'
 import { type DiskGeometry, ScsiDisk } from '../../src/block/scsi-disk.ts'
 import { Direction, type ScsiTask } from '../../src/session/task.ts'
 import { endError, endGood, endSense, endStatus, FakeTransport } from '../support/fake-transport.ts'
@@ -243,21 +244,25 @@ t.test('what is not on the unit, or no whole block, is refused at once', async (
   t.throws(() => disk.write(0, buffer, 0, 5, () => {}), /wanted whole blocks of 512/)
 })
 
-function setUp(geometry: Partial<DiskGeometry> = {}, readBlockCount?: () => Promise<number>) {
+function setUp(wanted: Partial<DiskGeometry> = {}, readBlockCount?: () => Promise<number>) {
   const transport = new FakeTransport()
+  const geometry: DiskGeometry = {
+    name: 'disk',
+    lun: 0,
+    blockSizeBytes: BLOCK,
+    blockCount: 65536,
+    readOnly: false,
+    volatileCache: true,
+    transferBlocksMax: 0,
+    transferBlocksOptimal: 0,
+    transferBlocksGranularity: 0,
+    writeSame: { blocksMax: 1024, unmap: true },
+    ...wanted,
+  }
   const disk = new ScsiDisk({
     transport,
-    geometry: {
-      name: 'disk',
-      lun: 0,
-      blockSizeBytes: BLOCK,
-      blockCount: 65536,
-      readOnly: false,
-      volatileCache: true,
-      transferBlocksMax: 0,
-      writeSame: { blocksMax: 1024, unmap: true },
-      ...geometry,
-    },
+    geometry,
+    partBytes: partBytes({ ...geometry, connections: 1, unsolicitedBytes: 0 }),
     ...(readBlockCount && { readBlockCount }),
   })
   return { transport, disk }

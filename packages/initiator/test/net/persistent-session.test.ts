@@ -1,17 +1,28 @@
 import { AsyncEvent, AsyncMessage, LoginStatus, Opcode } from '@platter/protocol/iscsi'
 import t, { type Test } from 'tap'
-import { PersistentSession, type SessionEvent } from '../../src/net/persistent-session.ts'
+import { Path } from '../../src/net/path.ts'
+import { PersistentSession } from '../../src/net/persistent-session.ts'
+import type { SessionEvent } from '../../src/net/session-options.ts'
+import { placementPolicies } from '../../src/session/placement.ts'
 import type { ScsiTask } from '../../src/session/task.ts'
 import { type LoopbackPeer, LoopbackTarget, loopbackPolicy } from '../support/loopback-target.ts'
 import { identity, pattern, readTask, writeTask } from '../support/scripted-target.ts'
 
+function common(target: LoopbackTarget) {
+  return {
+    paths: [new Path(target.endpoint, 0)],
+    connections: 1,
+    identity: identity(loopbackPolicy),
+    pathTimeoutMs: 5000,
+    place: placementPolicies['least-bytes'](),
+  }
+}
+
 async function connected(t: Test, retryForMs = 60_000) {
   const target = await LoopbackTarget.listen(t)
   const events: SessionEvent[] = []
-  const { endpoint } = target
   const session = await PersistentSession.connect({
-    endpoint,
-    identity: identity(loopbackPolicy),
+    ...common(target),
     retryForMs,
     onEvent: (event) => events.push(event),
     onFault: (error) => t.fail(String(error)),
@@ -40,8 +51,7 @@ function ignoredBy(peer: LoopbackPeer): Promise<void> {
 t.test('a first login that fails is told, and is not tried again', async (t) => {
   const target = await LoopbackTarget.listen(t)
   const options = {
-    endpoint: target.endpoint,
-    identity: identity(loopbackPolicy),
+    ...common(target),
     retryForMs: 60_000,
     onFault: (error: unknown) => t.fail(String(error)),
   }

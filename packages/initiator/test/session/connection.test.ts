@@ -128,8 +128,18 @@ t.test('a login response longer than the standard allows ends the connection', a
   endsWith(t, target, /exceeds MaxRecvDataSegmentLength 8192/)
 })
 
+t.test('a login that nobody answers is given up sooner', async (t) => {
+  const target = new ScriptedTarget({ pathTimeoutMs: 4000 })
+  target.connection.start()
+  target.session.onTimer(1000)
+  target.session.onTimer(5000)
+  t.equal(target.ended, null)
+  target.session.onTimer(5001)
+  endsWith(t, target, /no answer to the login within 4000 ms/)
+})
+
 t.test('a silent target is asked whether it is there; its answer is enough', async (t) => {
-  const target = loggedIn()
+  const target = loggedIn({ pathTimeoutMs: 5000 })
   target.session.onTimer(1000)
   target.session.onTimer(6000)
   t.equal(target.receive().length, 0)
@@ -139,37 +149,40 @@ t.test('a silent target is asked whether it is there; its answer is enough', asy
   t.not(ping.initiatorTaskTag, RESERVED_TAG)
   const { initiatorTaskTag } = ping
   target.sendStatus(new NopIn(), { initiatorTaskTag, targetTransferTag: RESERVED_TAG })
-  target.session.onTimer(16_002)
-  target.session.onTimer(21_002)
+  target.session.onTimer(8502)
+  target.session.onTimer(13_502)
   t.equal(target.receive().length, 0)
-  target.session.onTimer(21_003)
+  target.session.onTimer(13_503)
   t.not(target.only(new NopOut()).initiatorTaskTag, initiatorTaskTag)
   t.equal(target.ended, null)
 })
 
-t.test('a target that does not answer a ping is given up', async (t) => {
-  const target = loggedIn()
+t.test('a target that owes an answer is asked sooner, and given up in time', async (t) => {
+  const target = loggedIn({ pathTimeoutMs: 5000 })
   const task = readTask(4)
   target.session.execute(task)
-  target.session.onTimer(1000)
-  target.session.onTimer(6001)
   target.receive()
-  target.session.onTimer(16_001)
+  target.session.onTimer(1000)
+  target.session.onTimer(3500)
+  t.equal(target.receive().length, 0)
+  target.session.onTimer(3501)
+  target.only(new NopOut())
+  target.session.onTimer(6001)
   t.equal(target.ended, null)
-  target.session.onTimer(16_002)
-  endsWith(t, target, /no answer to a ping within 10000 ms/)
+  target.session.onTimer(6002)
+  endsWith(t, target, /no answer to a ping within 2500 ms/)
   t.strictSame(target.ended?.unanswered, [task])
 })
 
 t.test('that the network took what we sent does not prove that the target is there', async (t) => {
-  const target = loggedIn()
+  const target = loggedIn({ pathTimeoutMs: 5000 })
   target.session.onTimer(1000)
   target.session.onTimer(6001)
-  for (let nowMs = 7000; nowMs <= 16_000; nowMs += 1000) {
+  for (let nowMs = 7000; nowMs <= 8500; nowMs += 500) {
     target.connection.onDrain()
     target.session.onTimer(nowMs)
   }
-  target.session.onTimer(16_002)
+  target.session.onTimer(8502)
   endsWith(t, target, /no answer to a ping/)
 })
 

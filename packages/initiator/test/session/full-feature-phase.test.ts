@@ -143,6 +143,10 @@ t.test('when the target asks for it, we log out, and say what was left undone', 
   for (const asyncEvent of [AsyncEvent.LogoutRequest, AsyncEvent.NegotiationRequest]) {
     const { target, task } = reading()
     target.sendStatus(new AsyncMessage(), { asyncEvent, parameter3: 3 })
+    target.session.onTimer(500)
+    target.session.onTimer(1500)
+    t.equal(target.receive().length, 0, 'the command has a second to end')
+    target.session.onTimer(1501)
     const { initiatorTaskTag, reasonCode } = target.only(new LogoutRequest())
     t.equal(reasonCode, 0)
     t.equal(target.connection.state, 'IN_LOGOUT')
@@ -153,6 +157,19 @@ t.test('when the target asks for it, we log out, and say what was left undone', 
     t.strictSame(target.ended?.unanswered, [task])
     t.equal(task.times, 0)
   }
+})
+
+t.test('the logout that the target asked for follows the last answer', async (t) => {
+  const { target, task } = reading()
+  target.sendStatus(new AsyncMessage(), { asyncEvent: AsyncEvent.LogoutRequest })
+  const late = readTask(4)
+  target.session.execute(late)
+  t.equal(target.receive().length, 0, 'no command is sent any more')
+  target.dataIn(task.initiatorTaskTag, { status: 0 }, pattern(task.length))
+  t.equal(task.times, 1)
+  const { initiatorTaskTag } = target.only(new LogoutRequest())
+  target.sendStatus(new LogoutResponse(), { initiatorTaskTag })
+  t.strictSame(target.ended, { error: null, unanswered: [late] })
 })
 
 t.test('a target that drops the connection or the session is believed at once', async (t) => {

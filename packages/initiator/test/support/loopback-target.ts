@@ -51,6 +51,9 @@ export class LoopbackTarget {
   targets: TextPair[] = []
   /** Status-Class and Status-Detail for logins; 0 takes them in. */
   loginStatus = 0
+  /** What it grants of the connections that a session asks for. */
+  maxConnections = 1
+  portalGroupTag = 1
   /** Opcodes of requests that are not answered. */
   readonly ignored = new Set<number>()
   readonly #server: Server
@@ -65,11 +68,23 @@ export class LoopbackTarget {
   /** Listens until the test is over. */
   static async listen(t: Test): Promise<LoopbackTarget> {
     const target = new LoopbackTarget()
-    target.#server.listen(0, '127.0.0.1')
-    await once(target.#server, 'listening')
-    target.endpoint.port = (target.#server.address() as AddressInfo).port
+    await target.start()
     t.teardown(() => target.stop())
     return target
+  }
+
+  /** Listens, on the port that it had before if it was stopped. */
+  async start(): Promise<void> {
+    this.#server.listen(this.endpoint.port, '127.0.0.1')
+    await once(this.#server, 'listening')
+    this.endpoint.port = (this.#server.address() as AddressInfo).port
+  }
+
+  /** The connections that are logged in. */
+  get open(): LoopbackPeer[] {
+    return this.peers.filter(
+      ({ login, socket }) => login !== null && !socket.destroyed && !socket.readableEnded,
+    )
   }
 
   /** The next connection that comes. */
@@ -88,6 +103,10 @@ export class LoopbackTarget {
 /** The target's end of one connection. */
 export class LoopbackPeer implements FramerHandler {
   readonly socket: Socket
+  /** Whose login it was, once there was one. */
+  login: { readonly isid: string; readonly leading: boolean } | null = null
+  /** How many commands it has got. */
+  commands = 0
   /** Called for each request that is not answered. */
   onIgnored: () => void = () => {}
   readonly #target: LoopbackTarget
@@ -161,7 +180,10 @@ export class LoopbackPeer implements FramerHandler {
     if (currentStage === 0) {
       this.#discovery = asked.some(([key, value]) => key === 'SessionType' && value === 'Discovery')
     }
-    const text = encodeText(currentStage === 0 ? [] : this.#negotiate(asked))
+    const group: TextPair[] = [['TargetPortalGroupTag', `${this.#target.portalGroupTag}`]]
+    const leading = request.tsih === 0
+    const text = encodeText(currentStage === 0 ? group : this.#negotiate(asked, leading))
+    this.login = { isid: request.buffer.toString('hex', isidPosition, isidPosition + 6), leading }
     const { loginStatus } = this.#target
     const status = { statusClass: loginStatus >> 8, statusDetail: loginStatus & 0xff }
     const fields = { transit: true, currentStage, nextStage, initiatorTaskTag, tsih: 1, ...status }
@@ -170,15 +192,18 @@ export class LoopbackPeer implements FramerHandler {
     this.socket.write(bytes)
   }
 
-  #negotiate(asked: readonly TextPair[]): TextPair[] {
+  #negotiate(asked: readonly TextPair[], leading: boolean): TextPair[] {
     const sessionType = this.#discovery ? 'Discovery' : 'Normal'
-    const options = { role: 'target', policy: loopbackPolicy, sessionType, leading: true } as const
+    const { maxConnections } = this.#target
+    const policy = { ...loopbackPolicy, maxConnections }
+    const options = { role: 'target', policy, sessionType, leading } as const
     const negotiation = new Negotiation(options)
     const answers = asked.map(([key, value]) => negotiation.receive(key, value, 'operational'))
     return [...answers.filter((answer) => answer !== undefined), ...negotiation.offer()]
   }
 
   #onCommand(initiatorTaskTag: number): void {
+    this.commands += 1
     const offset = this.#header.readUInt32BE(34) * BLOCK
     const length = this.#header.readUInt32BE(20)
     const flags = this.#header[1] as number

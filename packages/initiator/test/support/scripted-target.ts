@@ -29,6 +29,7 @@ import {
 import type { AuthenticationPolicy } from '../../src/session/authentication.ts'
 import type { Connection } from '../../src/session/connection.ts'
 import type { LoginIdentity, SessionType } from '../../src/session/login.ts'
+import type { PlacementPolicy } from '../../src/session/placement.ts'
 import { Session } from '../../src/session/session.ts'
 import { Direction, ScsiTask } from '../../src/session/task.ts'
 import { FakeSink, type SentPdu } from './fake-sink.ts'
@@ -77,6 +78,10 @@ export interface Script {
   readonly statSN?: number
   /** Commands that the target takes at once. */
   readonly windowSize?: number
+  readonly pathTimeoutMs?: number
+  readonly place?: PlacementPolicy
+  /** The target of the leading connection, for one that joins its session. */
+  readonly of?: ScriptedTarget
   readonly onLoggedIn?: (session: Session) => void
   readonly onEnded?: (session: Session) => void
 }
@@ -94,28 +99,40 @@ export class ScriptedTarget {
   /** What the session's owner was told of its end; once, or `endings` says so. */
   ended: { error: Error | null; unanswered: readonly ScsiTask[] } | null = null
   endings = 0
+  /** What became of connections that were to join, or were closed alone. */
+  readonly joined: Connection[] = []
+  readonly left: { connection: Connection; error: Error | null }[] = []
   statSN: number
-  expCmdSN: number
   windowSize: number
   /** Of the Login Request that was taken last. */
   loginTag = 0
+  readonly #window: { expCmdSN: number }
   readonly #digests = { header: false, data: false }
 
   constructor(script: Script = {}) {
     const sessionType = script.sessionType ?? 'Normal'
     this.statSN = script.statSN ?? 1000
-    this.expCmdSN = script.cmdSN ?? 1
+    this.#window = script.of ? script.of.#window : { expCmdSN: script.cmdSN ?? 1 }
     this.windowSize = script.windowSize ?? 64
     this.negotiation = new Negotiation({
       role: 'target',
       policy: { ...policy, ...script.policy },
       sessionType,
-      leading: true,
+      leading: script.of === undefined,
     })
-    this.session = new Session({
+    this.session = script.of?.session ?? this.#newSession(script, sessionType)
+    this.connection = this.session.connect(this.sink)
+  }
+
+  #newSession(script: Script, sessionType: SessionType): Session {
+    return new Session({
       identity: identity(script.wishes, sessionType),
       cmdSN: this.expCmdSN,
       nowMs: 0,
+      pathTimeoutMs: script.pathTimeoutMs ?? 20_000,
+      ...(script.place && { place: script.place }),
+      joined: (connection) => this.joined.push(connection),
+      left: (connection, error) => this.left.push({ connection, error }),
       loggedIn: () => {
         this.loggedIn += 1
         script.onLoggedIn?.(this.session)
@@ -126,7 +143,13 @@ export class ScriptedTarget {
         script.onEnded?.(this.session)
       },
     })
-    this.connection = this.session.connect(this.sink)
+  }
+
+  get expCmdSN(): number {
+    return this.#window.expCmdSN
+  }
+  set expCmdSN(value: number) {
+    this.#window.expCmdSN = value
   }
 
   get maxCmdSN(): number {

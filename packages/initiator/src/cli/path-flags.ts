@@ -1,0 +1,104 @@
+/** The paths that a command line names, and how I/O is spread over them. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { ConnectOptions } from '../host.ts'
+import type { PathOptions } from '../net/path.ts'
+import { type MultiMode, multiModes } from '../net/target-transport.ts'
+import { type PolicyName, policyNames } from '../session/placement.ts'
+import { pathArgument } from './portal.ts'
+
+export interface PathFlags {
+  /** Besides the portal that is the command's argument. */
+  readonly portal: readonly PathOptions[]
+  readonly connections?: number
+  readonly multi?: MultiMode
+  readonly policy: PolicyName
+  /** In bytes. */
+  readonly split?: number
+  /** In ms. */
+  readonly pathTimeout: number
+  /** In ms. */
+  readonly retryFor: number
+}
+
+export function withPaths(command: Command): Command {
+  return command
+    .option(
+      '--portal <host:port>',
+      'a further portal of the target; may be repeated. As HOST:PORT,source=ADDR,weight=N it tells ' +
+        'where to come from (an address or interface of ours) and its share for --policy weighted. ' +
+        'Without any, all portals are used that the target tells of',
+      (text: string, before: readonly PathOptions[]) => [...before, pathArgument(text)],
+      [],
+    )
+    .option(
+      '--connections <number>',
+      'how many connections to spread the I/O over (default: 4, or one for each portal)',
+      countArgument,
+    )
+    .addOption(
+      new Option(
+        '--multi <mode>',
+        'connections of one session, or sessions of one connection (default: what the target allows)',
+      ).choices(multiModes),
+    )
+    .addOption(
+      new Option('--policy <policy>', 'which connection a command takes')
+        .choices(policyNames)
+        .default('least-bytes'),
+    )
+    .option(
+      '--split <size>',
+      'divide what is longer into parts of this size, such as 256K (default: by the target)',
+      sizeArgument,
+    )
+    .option(
+      '--path-timeout <seconds>',
+      'a path that has owed an answer for so long is dead, and its I/O goes over the others',
+      positiveSeconds,
+      5_000,
+    )
+    .option(
+      '--retry-for <seconds>',
+      'how long I/O waits when all paths are dead, before it fails',
+      secondsArgument,
+      120_000,
+    )
+}
+
+export function connectOptions(flags: PathFlags): ConnectOptions {
+  const { connections, multi, policy, split, pathTimeout, retryFor } = flags
+  return {
+    connections,
+    multi,
+    policy,
+    splitBytes: split,
+    pathTimeoutMs: pathTimeout,
+    retryForMs: retryFor,
+  }
+}
+
+function countArgument(text: string): number {
+  if (/^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= 64) return Number(text)
+  throw new InvalidArgumentError(`got ${text}, wanted a number from 1 to 64`)
+}
+
+const units: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 * 1024 }
+
+function sizeArgument(text: string): number {
+  const [, digits, unit] = /^(\d+)([KM]?)$/.exec(text) ?? []
+  const bytes = Number(digits) * (units[unit ?? ''] ?? Number.NaN)
+  if (bytes > 0) return bytes
+  throw new InvalidArgumentError(`got ${text}, wanted a size such as 65536, 256K or 1M`)
+}
+
+function secondsArgument(text: string): number {
+  const seconds = Number(text)
+  if (text.trim() !== '' && seconds >= 0) return seconds * 1000
+  throw new InvalidArgumentError(`got ${text}, wanted a number of seconds`)
+}
+
+function positiveSeconds(text: string): number {
+  const ms = secondsArgument(text)
+  if (ms >= 1000) return ms
+  throw new InvalidArgumentError(`got ${text}, wanted a number of seconds from 1 on`)
+}

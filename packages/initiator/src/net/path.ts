@@ -1,0 +1,91 @@
+/**
+ * A way to the target: a portal of it, and where we come from. What sessions learn of it is kept here,
+ * and shared between them: whether it works, and what has gone over it.
+ */
+import type { ConnectionPlace, Traffic } from '../session/placement.ts'
+import { type Endpoint, formatEndpoint } from './endpoint.ts'
+
+export interface PathOptions extends Endpoint {
+  /** Its share of the commands with the policy `weighted`; 1 if not given. */
+  readonly weight?: number | undefined
+  /** As discovery tells it; a login tells it, too. */
+  readonly portalGroupTag?: number | undefined
+}
+
+/** What a path is and has done, for people and programs that look. */
+export interface PathStatus {
+  readonly path: string
+  readonly weight: number
+  /** Connections that are logged in, how many ever were, and how many of those broke. */
+  readonly connections: number
+  readonly opened: number
+  readonly lost: number
+  /** Commands that have ended, and the bytes that they moved. */
+  readonly commands: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+  readonly bytesInFlight: number
+  /** Why it does not work; null when it does, or has not been tried. */
+  readonly error: string | null
+}
+
+export class Path implements ConnectionPlace {
+  readonly endpoint: Endpoint
+  readonly name: string
+  readonly weight: number
+  /** Its place among the target's paths: the first is 0. */
+  readonly rank: number
+  readonly traffic: Traffic = { commands: 0, readBytes: 0, writtenBytes: 0 }
+  portalGroupTag: number | undefined
+  connections = 0
+  opened = 0
+  lost = 0
+  /** Why it failed last; null when it has worked since. */
+  error: Error | null = null
+  readonly #watchers: (() => void)[] = []
+
+  constructor(options: PathOptions, rank: number) {
+    const { host, port, source } = options
+    this.endpoint = { host, port, source }
+    this.name = formatEndpoint(this.endpoint)
+    this.weight = options.weight ?? 1
+    this.portalGroupTag = options.portalGroupTag
+    this.rank = rank
+  }
+
+  /** Whether it would not be the first to be tried. */
+  get suspect(): boolean {
+    return this.error !== null
+  }
+
+  /** Has `onWorks` called whenever it works again after it had failed. */
+  watch(onWorks: () => void): void {
+    this.#watchers.push(onWorks)
+  }
+
+  /** Something has answered there. */
+  works(): void {
+    if (this.error === null) return
+    this.error = null
+    for (const onWorks of this.#watchers) onWorks()
+  }
+
+  fails(error: Error): void {
+    this.error = error
+  }
+
+  status(bytesInFlight: number): PathStatus {
+    const { name, weight, connections, opened, lost, traffic, error } = this
+    const message = error?.message ?? null
+    return {
+      path: name,
+      weight,
+      connections,
+      opened,
+      lost,
+      ...traffic,
+      bytesInFlight,
+      error: message,
+    }
+  }
+}

@@ -215,10 +215,11 @@ function makePartitions() {
   say('array', `${array}: RAID 0 over ${disks.length} disk files in ${demo}`)
   const found = ask('partition', 'list')
   for (const { name, size } of partitions) {
-    if (!hasName(found, name)) ask('partition', 'create', `${array}/${name}`, '--size', size)
+    const forAll = ['--size', size, '--host', '*']
+    if (!hasName(found, name)) ask('partition', 'create', `${array}/${name}`, ...forAll)
   }
-  for (const { name, sizeBytes, lun } of ask('partition', 'list')) {
-    say('partition', `${array}/${name}, ${sizeBytes / MiB} MiB, LUN ${lun}`)
+  for (const { name, sizeBytes, grants } of ask('partition', 'list')) {
+    say('partition', `${array}/${name}, ${sizeBytes / MiB} MiB, LUN ${grants[0].lun} for all hosts`)
   }
 }
 
@@ -278,8 +279,8 @@ async function verify(length, wanted) {
 
 /** @param {number} port @param {string} targetName */
 function tellWhatIsWhere(port, targetName) {
-  const scratchLun = ask('partition', 'list').find(
-    (/** @type {{ name: string }} */ { name }) => name === 'scratch',
+  const scratchLun = ask('grant', 'list').find(
+    (/** @type {{ partition: string }} */ { partition }) => partition === 'scratch',
   ).lun
   const url = `iscsi://127.0.0.1:${port}/${targetName}/${scratchLun}`
   console.log(`

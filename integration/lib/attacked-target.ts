@@ -53,10 +53,8 @@ export class AttackedTarget {
       partition: 'watched',
       size: '8M',
     })
-    const attacked = await process.command<{ lun: number }>(
-      ...['partition', 'create', 'array/attacked', '--size', '8M'],
-    )
-    const luns: [number, number] = [watched.lun ?? -1, attacked.lun]
+    const attacked = await process.addPartition('array/attacked', '8M')
+    const luns: [number, number] = [watched.lun, attacked.lun]
     const target = new AttackedTarget(process, await process.targetName(), luns)
     await target.#fill(target.watchedLun, target.watchedContent.subarray(0, 1 * MiB))
     await target.#fill(target.attackedLun, target.attackedContent.subarray(0, 1 * MiB))

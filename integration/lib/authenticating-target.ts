@@ -45,7 +45,7 @@ export class AuthenticatingTarget {
       partition: 'p',
       size: '8M',
     })
-    const target = new AuthenticatingTarget(process, await process.targetName(), lun ?? -1)
+    const target = new AuthenticatingTarget(process, await process.targetName(), lun)
     for (const { initiatorName, user, secret } of [oneWay, mutual, longUser, shortUser]) {
       await target.setSecret({ host: initiatorName, user, secret, mutual: false })
     }

@@ -4,7 +4,7 @@ import { askAdmin } from './admin-api.ts'
 import { noise } from './attacked-target.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { type LoginOptions, RawConnection } from './raw-connection.ts'
-import { TargetProcess } from './target-process.ts'
+import { type PartitionInfo, TargetProcess } from './target-process.ts'
 import { WireInitiator, type WireSession } from './wire-initiator.ts'
 
 const KiB = 1024
@@ -32,15 +32,16 @@ export class ProbedTarget {
     const { stateDirectory } = process
     const path = join(temporaryDirectory(), 'disk')
     const array = { name: 'array', level: 'raid0', disks: [path], chunkSizeBytes: 64 * KiB }
-    const partition = { array: 'array', name: 'probed', sizeBytes: 8 * MiB }
+    const partition = { array: 'array', name: 'probed', sizeBytes: 8 * MiB, host: '*' }
     await ask(stateDirectory, 'POST', '/api/v1/disks/create', { path, sizeBytes: 32 * MiB })
     await ask(stateDirectory, 'POST', '/api/v1/arrays', array)
-    const { lun } = await ask<{ lun: number }>(
+    const { grants } = await ask<PartitionInfo>(
       stateDirectory,
       'POST',
       '/api/v1/partitions',
       partition,
     )
+    const lun = grants[0]?.lun ?? -1
     const { targetName } = await ask<{ targetName: string }>(
       stateDirectory,
       'GET',

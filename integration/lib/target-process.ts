@@ -43,7 +43,12 @@ export interface PartitionInfo {
   readonly id: string
   readonly sizeBytes: number
   readonly blockSize: string
-  readonly lun: number | null
+  readonly grants: readonly { readonly host: string; readonly lun: number }[]
+}
+
+/** A partition that all hosts see as one LUN. */
+export interface SharedPartition extends PartitionInfo {
+  readonly lun: number
 }
 
 /** Where a server listens: in the machine's own network, or in another. */
@@ -165,8 +170,8 @@ export class TargetProcess {
     throw new Error(`platterd ${parameters.join(' ')} exited with ${status}: ${stdout}${stderr}`)
   }
 
-  /** Makes disk files, a RAID-0 array over them and one partition, and answers with the partition. */
-  async createPartition(wanted: PartitionRequest): Promise<PartitionInfo> {
+  /** Makes disk files, a RAID-0 array over them and one partition for all hosts, and answers with that. */
+  async createPartition(wanted: PartitionRequest): Promise<SharedPartition> {
     const disks: string[] = []
     for (let index = 0; index < wanted.disks; index++) {
       const path = join(wanted.directory, `disk-${index}`)
@@ -176,9 +181,15 @@ export class TargetProcess {
     const level = ['--level', 'raid0', '--chunk', wanted.chunk]
     await this.command('array', 'create', wanted.array, ...level, ...disks)
     const name = `${wanted.array}/${wanted.partition}`
-    const flags = ['--size', wanted.size]
-    if (wanted.blockSize !== undefined) flags.push('--block-size', wanted.blockSize)
-    return this.command<PartitionInfo>('partition', 'create', name, ...flags)
+    const flags = wanted.blockSize === undefined ? [] : ['--block-size', wanted.blockSize]
+    return this.addPartition(name, wanted.size, ...flags)
+  }
+
+  /** Makes one more partition, `ARRAY/NAME`, of an array that is there, for all hosts. */
+  async addPartition(name: string, size: string, ...flags: string[]): Promise<SharedPartition> {
+    const create = ['partition', 'create', name, '--size', size, '--host', '*']
+    const partition = await this.command<PartitionInfo>(...create, ...flags)
+    return { ...partition, lun: partition.grants[0]?.lun ?? -1 }
   }
 
   /** The server's iSCSI name. */

@@ -28,7 +28,8 @@ await target.createPartition({
   size: '4M',
 })
 for (const { blockSize } of sizes) {
-  const wanted = { array: 'array', name: `p${blockSize}`, sizeBytes: 4 * MiB, blockSize }
+  const name = `p${blockSize}`
+  const wanted = { array: 'array', name, sizeBytes: 4 * MiB, blockSize, host: '*' }
   await askAdmin(target.stateDirectory, 'POST', '/api/v1/partitions', wanted)
 }
 

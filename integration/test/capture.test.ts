@@ -49,9 +49,9 @@ async function captureSession(digest: 'CRC32C' | 'None'): Promise<Captured> {
   const capture = await TrafficCapture.start({ ports: [target.port] })
   const keys = { HeaderDigest: digest, DataDigest: digest }
   const connection = await RawConnection.logIn(target.port, { targetName, keys })
-  await connection.command(lun ?? -1, Buffer.alloc(16))
-  await connection.command(lun ?? -1, transferCdb('write', 8, 8), 0, Buffer.alloc(4096, 'block'))
-  await connection.command(lun ?? -1, transferCdb('read', 8, 8), 4096)
+  await connection.command(lun, Buffer.alloc(16))
+  await connection.command(lun, transferCdb('write', 8, 8), 0, Buffer.alloc(4096, 'block'))
+  await connection.command(lun, transferCdb('read', 8, 8), 4096)
   connection.sendPdu({
     opcode: 0x04,
     flags: 0x80,

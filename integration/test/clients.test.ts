@@ -26,10 +26,8 @@ const first = await target.createPartition({
   partition: 'first',
   size: '192M',
 })
-const second = await target.command<{ lun: number }>(
-  ...['partition', 'create', 'fast/second', '--size', '64M'],
-)
-const url = await target.url(first.lun ?? -1)
+const second = await target.addPartition('fast/second', '64M')
+const url = await target.url(first.lun)
 const secondUrl = await target.url(second.lun)
 
 function inquireVpd(lunUrl: string, page: number): Promise<string> {

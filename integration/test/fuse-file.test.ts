@@ -33,7 +33,7 @@ t.test(
       partition: 'ext4',
       size: '2G',
     })
-    await target.command('partition', 'create', 'array/xfs', '--size', '3G')
+    await target.addPartition('array/xfs', '3G')
     const wanted = await treeChecksum(tree)
     const first = await FuseMount.mount(target.portal)
     t.strictSame((await readdir(first.directory)).sort(), [...fileSystems].sort())

@@ -11,7 +11,7 @@ const MiB = 2 ** 20
 
 t.test('a portal tells of its target, and the target of its partitions', async (t) => {
   const { target, portal } = await startTarget()
-  await target.command('partition', 'create', 'array/second', '--size', '16M')
+  await target.addPartition('array/second', '16M')
   const [found, ...others] = await discover(portal)
   t.equal(others.length, 0)
   t.equal(found?.name, await target.targetName())

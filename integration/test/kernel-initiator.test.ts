@@ -40,7 +40,7 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     size: '320M',
   })
   const targetName = await target.targetName()
-  const findDisk = () => diskOf(guest, targetName, lun ?? -1)
+  const findDisk = () => diskOf(guest, targetName, lun)
 
   await t.test('open-iscsi discovers the target, logs in and logs out', async (t) => {
     t.strictSame(await discover(guest, target.portal), [targetName])

@@ -29,8 +29,7 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
     blockSize: '512',
   })
   for (const format of ['512e', '4kn']) {
-    const flags = ['--size', '16M', '--block-size', format]
-    await target.command('partition', 'create', `fast/${format}`, ...flags)
+    await target.addPartition(`fast/${format}`, '16M', '--block-size', format)
   }
   const targetName = await target.targetName()
   await discover(guest, target.portal)

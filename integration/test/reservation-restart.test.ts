@@ -96,7 +96,7 @@ async function startTarget() {
     partition: 'partition',
     size: '4M',
   })
-  const lun = made.lun ?? -1
+  const lun = made.lun
   const targetName = await target.targetName()
   /** Hosts a and b, each after its unit attention for power on, and no other. */
   const logIn = async (): Promise<[Host, Host]> => {

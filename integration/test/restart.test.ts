@@ -93,7 +93,7 @@ t.test('killed in the midst of writes, it keeps every write that it acknowledged
     Buffer.alloc(blockBytes, value === 0 ? '\0' : `write ${value};`)
   for (let round = 0; round < 6; round++) {
     const writer = await RawConnection.logIn(target.port, { targetName })
-    await writer.command(lun ?? -1, Buffer.alloc(16))
+    await writer.command(lun, Buffer.alloc(16))
     const killed = new Promise((resolve) =>
       setTimeout(resolve, 100 + random.next().value * 500),
     ).then(() => target.kill())
@@ -101,21 +101,21 @@ t.test('killed in the midst of writes, it keeps every write that it acknowledged
       const block = Math.floor(random.next().value * blocks)
       const cdb = transferCdb('write', block * (blockBytes / 512), blockBytes / 512)
       underway.set(block, ++serial)
-      const { status } = await writer.command(lun ?? -1, cdb, 0, content(serial))
+      const { status } = await writer.command(lun, cdb, 0, content(serial))
       if (status === null) break
       if (status !== 0) refused++
       acknowledged[block] = serial
       underway.delete(block)
-      if (serial % 64 === 0) await writer.command(lun ?? -1, synchronizeCacheCdb())
+      if (serial % 64 === 0) await writer.command(lun, synchronizeCacheCdb())
     }
     await killed
     await target.serve()
     const reader = await RawConnection.logIn(target.port, { targetName })
-    await reader.command(lun ?? -1, Buffer.alloc(16))
+    await reader.command(lun, Buffer.alloc(16))
     let wrong = 0
     for (let block = 0; block < blocks; block++) {
       const cdb = transferCdb('read', block * (blockBytes / 512), blockBytes / 512)
-      const { data } = await reader.command(lun ?? -1, cdb, blockBytes)
+      const { data } = await reader.command(lun, cdb, blockBytes)
       const maybe = underway.get(block)
       if (maybe !== undefined && data.equals(content(maybe))) acknowledged[block] = maybe
       else if (!data.equals(content(acknowledged[block] ?? 0))) wrong++
@@ -152,7 +152,7 @@ t.test(
       partition: 'partition',
       size: '8M',
     })
-    const lun = made.lun ?? -1
+    const lun = made.lun
     const targetName = await target.targetName()
     // All of a write in one PDU, so that nothing but its way to the disks takes time.
     const keys = { MaxRecvDataSegmentLength: '262144', FirstBurstLength: '262144' }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { arrayCommand } from './cli/array-commands.ts'
 import { diskCommand } from './cli/disk-commands.ts'
+import { grantCommand } from './cli/grant-commands.ts'
 import { hostCommand } from './cli/host-commands.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { partitionCommand } from './cli/partition-commands.ts'
@@ -17,8 +18,13 @@ A first partition:
   $ platterd disk create /srv/d0.disk --size 10G
   $ platterd disk create /srv/d1.disk --size 10G
   $ platterd array create r0 --level raid0 --chunk 64K /srv/d0.disk /srv/d1.disk
-  $ platterd partition create r0/data --size 15G
+  $ platterd partition create r0/data --size 15G --host '*'
   $ platterd status
+
+A partition of its own for one host, and one more that it may read as others do:
+  $ platterd host create iqn.2024-01.org.example:web
+  $ platterd partition create r0/web --size 1G --host iqn.2024-01.org.example:web
+  $ platterd grant create r0/docs --host iqn.2024-01.org.example:web --shared --read-only
 
 Every command but serve asks a running server over its admin socket. With --json its answer is for
 programs: the answer on standard output, an error as {"error":{"code","message"}} on standard error.
@@ -61,6 +67,7 @@ function createProgram(io: CliIo): Command {
     arrayCommand(io),
     partitionCommand(io),
     hostCommand(io),
+    grantCommand(io),
     redirectCommand(io),
     secretCommand(io),
     sessionCommand(io),

@@ -1,13 +1,14 @@
-/** What the server has been told of single hosts, by their iSCSI names. Kept in the state. */
+/** The hosts that the server knows by their iSCSI names, and what has been set for each. In the state. */
 import { parseName } from '@platter/protocol/iscsi'
-import { TargetError } from './admin/target-facade.ts'
+import { type HostChange, TargetError } from './admin/target-facade.ts'
+import { isWithin, parseNetwork } from './networks.ts'
 import type { Host, StateStore } from './state.ts'
 
 export class Hosts {
   readonly #state: StateStore
   readonly #maxConnections: number
 
-  /** `maxConnections` is for hosts of which nothing else has been told. */
+  /** `maxConnections` is for hosts for which nothing else has been set. */
   constructor(state: StateStore, maxConnections: number) {
     this.#state = state
     this.#maxConnections = maxConnections
@@ -19,23 +20,59 @@ export class Hosts {
 
   /** How many connections a session of the host with this name, in its normal form, may have. */
   maxConnections(name: string): number {
-    return this.list().find((host) => host.name === name)?.maxConnections ?? this.#maxConnections
+    return this.#find(name)?.maxConnections ?? this.#maxConnections
   }
 
-  /** Takes the place of what was told of that host before. */
-  async set(wanted: Host): Promise<Host> {
-    const host = { ...wanted, name: normalName(wanted.name) }
-    await this.#write([...this.list().filter(({ name }) => name !== host.name), host])
+  /** Whether the host with this name, in its normal form, is known. */
+  isKnown(name: string): boolean {
+    return this.#find(name) !== undefined
+  }
+
+  /** Whether the host with this name, in its normal form, may come from this IP address. */
+  mayComeFrom(name: string, address: string): boolean {
+    const networks = this.#find(name)?.networks
+    return networks === undefined || isWithin(networks, address)
+  }
+
+  async create({ name: wanted, ...change }: HostChange & { readonly name: string }): Promise<Host> {
+    const name = normalName(wanted)
+    if (this.isKnown(name)) throw new TargetError('already-exists', `host ${name} is known already`)
+    const host = changed({ name }, change)
+    await this.#write([...this.list(), host])
     return host
   }
 
+  async set(wanted: string, change: HostChange): Promise<Host> {
+    const before = this.get(wanted)
+    const host = changed(before, change)
+    await this.#write(this.list().map((it) => (it === before ? host : it)))
+    return host
+  }
+
+  /** Forgets the host, with its grants. */
   async delete(wanted: string): Promise<void> {
+    const host = this.get(wanted)
+    const { grants } = this.#state.current
+    await this.#state.replace({
+      ...this.#state.current,
+      hosts: this.list().filter((it) => it !== host),
+      grants: grants.filter((grant) => grant.host !== host.name),
+    })
+  }
+
+  /** The host of that name, in whichever form. Throws TargetError when it is not known. */
+  get(wanted: string): Host {
     const name = normalName(wanted)
-    const others = this.list().filter((host) => host.name !== name)
-    if (others.length === this.list().length) {
-      throw new TargetError('not-found', `nothing has been set for host ${name}`)
-    }
-    await this.#write(others)
+    const host = this.#find(name)
+    if (host !== undefined) return host
+    throw new TargetError(
+      'not-found',
+      `host ${name} is not known; make it with: platterd host create ${name}`,
+    )
+  }
+
+  #find(name: string): Host | undefined {
+    return this.list().find((host) => host.name === name)
   }
 
   #write(hosts: Host[]): Promise<void> {
@@ -43,8 +80,25 @@ export class Hosts {
   }
 }
 
+function changed(before: Host, { maxConnections, networks }: HostChange): Host {
+  const { networks: networksBefore, ...rest } = before
+  const wanted = networks?.map(normalNetwork) ?? networksBefore ?? []
+  return {
+    ...rest,
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...(wanted.length > 0 && { networks: wanted }),
+  }
+}
+
 function normalName(text: string): string {
   const name = parseName(text)?.name
   if (name !== undefined) return name
   throw new TargetError('invalid-request', `name: got ${text}, wanted an iSCSI name`)
+}
+
+function normalNetwork(text: string): string {
+  const network = parseNetwork(text)
+  if (network !== undefined) return network
+  const wanted = 'a network such as 192.0.2.0/24, or an address'
+  throw new TargetError('invalid-request', `networks: got ${text}, wanted ${wanted}`)
 }

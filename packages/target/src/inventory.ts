@@ -1,6 +1,6 @@
 /**
- * What the server has: disks, arrays, partitions, grants; and every change to them, in an order of
- * durable steps that a crash may cut anywhere (docs/platterd.md lists what is then found). It knows
+ * What the server has: disks, arrays, partitions; and every change to them, in an order of durable
+ * steps that a crash may cut anywhere (docs/platterd.md lists what is then found). It knows
  * no SCSI and no iSCSI: partitions are handed to a `PartitionServer`.
  */
 import type { ArrayInfo, Disk, Partition } from './admin/model.ts'
@@ -9,7 +9,7 @@ import { ArraySet, asTargetError, type UnavailableArray } from './array-set.ts'
 import { DiskSet, type KnownDisk, type OpenDisk } from './disk-set.ts'
 import type { OnStep } from './durable-file.ts'
 import type { Log } from './log.ts'
-import { type Grant, lowestFreeLun, type State, type StateStore } from './state.ts'
+import type { State, StateStore } from './state.ts'
 import { blockFormats } from './volume/block-format.ts'
 import type { DiskArray } from './volume/disk-array.ts'
 import { createDiskFile } from './volume/disk-file.ts'
@@ -17,7 +17,7 @@ import type { PartitionEntry } from './volume/partition-table.ts'
 import type { PartitionVolume } from './volume/partition-volume.ts'
 import { type AtomicWriter, type Volume, VolumeError } from './volume/volume.ts'
 
-/** A partition to be shown to hosts. */
+/** A partition that is open, and can be served. */
 export interface ServedPartition {
   readonly id: string
   readonly name: string
@@ -29,14 +29,21 @@ export interface ServedPartition {
   readonly stripeSizeBytes: number
 }
 
-/** Shows partitions to hosts. */
+/** Serves partitions to the hosts that have grants of them. */
 export interface PartitionServer {
-  show(lun: number, partition: ServedPartition): void
+  show(partition: ServedPartition): void
   /** Its volume has a new size. */
-  grown(lun: number): void
-  hide(lun: number): void
+  grown(id: string): void
+  /** Resolves when no host's command is at its volume any more. */
+  hide(id: string): Promise<void>
   /** The partition, hidden before, has been deleted. */
   forget(id: string): void
+}
+
+/** One partition, and the array that it is of. */
+export interface FoundPartition {
+  readonly array: DiskArray
+  readonly partition: PartitionEntry
 }
 
 export interface InventoryOptions {
@@ -54,7 +61,7 @@ export class Inventory {
   readonly #onStep: OnStep
   readonly #disks: DiskSet
   readonly #arrays = new ArraySet()
-  /** Of the partitions that hosts see, by partition id. */
+  /** Of the partitions that are served, by partition id. */
   readonly #volumes = new Map<string, PartitionVolume>()
 
   constructor({ state, server, openDisk, log, onStep }: InventoryOptions) {
@@ -65,7 +72,7 @@ export class Inventory {
     this.#disks = new DiskSet(openDisk)
   }
 
-  /** Opens the disks, assembles their arrays, and shows what is granted. */
+  /** Opens the disks, assembles their arrays, and has their partitions served. */
   async open(): Promise<void> {
     await this.#disks.openAll(this.#state.current.disks)
     await this.#assemble()
@@ -192,32 +199,24 @@ export class Inventory {
     blockSize?: Partition['blockSize'],
   ): Promise<Partition> {
     const array = this.#arrays.get(arrayName)
-    if (lowestFreeLun(this.#state.current.grants) === undefined) {
-      throw new TargetError('no-space', 'every LUN is in use')
-    }
     const partition = await asTargetError(
       array.createPartition({ name, sizeBytes, blockFormat: blockSize }),
     )
     this.#onStep('partition made')
-    await this.#grantAndShow(array)
+    this.#show(array)
     return this.#describePartition(array, partition)
   }
 
   async growPartition(key: PartitionKey, sizeBytes: number): Promise<Partition> {
     const array = this.#arrays.get(key.array)
     const grown = await asTargetError(array.growPartition(key.name, sizeBytes))
-    const lun = this.#lunOf(grown.id)
-    if (lun !== null) this.#server.grown(lun)
+    this.#server.grown(grown.id)
     return this.#describePartition(array, grown)
   }
 
   /** Hosts lose it first, and get it back when it cannot be deleted. */
   async deletePartition(key: PartitionKey): Promise<void> {
-    const array = this.#arrays.get(key.array)
-    const partition = array.partitions.find(({ name }) => name === key.name)
-    if (partition === undefined) {
-      throw new TargetError('not-found', `array ${key.array} has no partition ${key.name}`)
-    }
+    const { array, partition } = this.findPartition(key)
     await this.#hide(partition)
     try {
       await asTargetError(array.deletePartition(key.name))
@@ -230,12 +229,29 @@ export class Inventory {
     await this.#dropLeftGrants()
   }
 
-  /** Assembles what the disks that are in no array yet belong to, and shows what is granted of it. */
+  /** The partition of that name, if its array is available. Throws TargetError. */
+  findPartition(key: PartitionKey): FoundPartition {
+    const array = this.#arrays.get(key.array)
+    const partition = array.partitions.find(({ name }) => name === key.name)
+    if (partition !== undefined) return { array, partition }
+    throw new TargetError('not-found', `array ${key.array} has no partition ${key.name}`)
+  }
+
+  /** The partition with this id, if its array is available. */
+  partitionWithId(wanted: string): FoundPartition | undefined {
+    for (const array of this.#arrays.available()) {
+      const partition = array.partitions.find(({ id }) => id === wanted)
+      if (partition !== undefined) return { array, partition }
+    }
+    return undefined
+  }
+
+  /** Assembles what the disks that are in no array yet belong to, and has its partitions served. */
   async #assemble(): Promise<void> {
     const volumes = this.#disks.all().flatMap(({ volume }) => (volume === null ? [] : [volume]))
     const added = await this.#arrays.assemble(volumes)
     await this.#dropLeftGrants()
-    for (const array of added) await this.#grantAndShow(array)
+    for (const array of added) this.#show(array)
   }
 
   /**
@@ -251,32 +267,16 @@ export class Inventory {
     if (kept.length < grants.length) await this.#write({ grants: kept })
   }
 
-  /** Grants the array's partitions that have no grant: new ones, and those of another server's disks. */
-  async #grantAndShow(array: DiskArray): Promise<void> {
-    const { grants } = this.#state.current
-    const next: Grant[] = [...grants]
-    for (const { id, name } of array.partitions) {
-      if (this.#lunOf(id) !== null) continue
-      const lun = lowestFreeLun(next)
-      if (lun === undefined)
-        this.#log.error('no LUN is left', { array: array.name, partition: name })
-      else next.push({ host: '*', array: array.id, partition: id, lun, access: 'read-write' })
-    }
-    if (next.length > grants.length) await this.#write({ grants: next })
-    this.#show(array)
-  }
-
   #show(array: DiskArray): void {
     for (const { id, name, blockFormat } of array.partitions) {
-      const lun = this.#lunOf(id)
-      if (lun === null || this.#volumes.has(id)) continue
+      if (this.#volumes.has(id)) continue
       const volume = array.openPartition(name)
       this.#volumes.set(id, volume)
       const { physicalBlockSizeBytes } = blockFormats[blockFormat]
       const { chunkSizeBytes, disks } = array
       const stripeSizeBytes = chunkSizeBytes * disks.length
       const layout = { physicalBlockSizeBytes, chunkSizeBytes, stripeSizeBytes }
-      this.#server.show(lun, { id, name, volume, ...layout })
+      this.#server.show({ id, name, volume, ...layout })
     }
   }
 
@@ -290,8 +290,7 @@ export class Inventory {
   }
 
   async #hide({ id }: PartitionEntry): Promise<void> {
-    const lun = this.#lunOf(id)
-    if (lun !== null) this.#server.hide(lun)
+    await this.#server.hide(id)
     await this.#volumes.get(id)?.close()
     this.#volumes.delete(id)
   }
@@ -303,11 +302,6 @@ export class Inventory {
       const message = `cannot write ${this.#state.filePath}: ${(error as Error).message}`
       throw new TargetError('storage-failed', message, { cause: error })
     }
-  }
-
-  #lunOf(partitionId: string): number | null {
-    const grant = this.#state.current.grants.find(({ partition }) => partition === partitionId)
-    return grant?.lun ?? null
   }
 
   #isAvailable(array: DiskArray | UnavailableArray): boolean {
@@ -326,7 +320,10 @@ export class Inventory {
 
   #describePartition(array: DiskArray, partition: PartitionEntry): Partition {
     const { id, name, sizeBytes, blockFormat } = partition
-    return { array: array.name, name, id, sizeBytes, blockSize: blockFormat, lun: this.#lunOf(id) }
+    const grants = this.#state.current.grants
+      .filter((grant) => grant.partition === id)
+      .map(({ host, lun, access, sharing }) => ({ host, lun, access, sharing }))
+    return { array: array.name, name, id, sizeBytes, blockSize: blockFormat, grants }
   }
 }
 

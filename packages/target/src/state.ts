@@ -8,6 +8,8 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import Type, { type Static } from 'typebox'
 import { type OnStep, readFileIfThere, replaceFile } from './durable-file.ts'
+import { findGrantConflicts, Grant, HostName } from './grant.ts'
+import { migrate } from './state-migration.ts'
 import { findFaults } from './validation.ts'
 
 const closed = { additionalProperties: false } as const
@@ -16,31 +18,6 @@ const closed = { additionalProperties: false } as const
 const IscsiName = Type.String({
   pattern: '^iqn\\.[0-9]{4}-(0[1-9]|1[0-2])\\.[a-z0-9.:-]{1,211}$',
   description: 'an iSCSI name such as iqn.2026-11.org.example:storage',
-})
-
-const Id = Type.String({
-  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-  description: 'a UUID in lower case',
-})
-
-/** A host's right to a partition. */
-export const Grant = Type.Object(
-  {
-    /** `*` is any host: grants do not tell hosts apart yet. */
-    host: Type.Literal('*'),
-    /** The array's id, so that a grant is kept while its array is away. */
-    array: Id,
-    partition: Id,
-    lun: Type.Integer({ minimum: 0, maximum: 16383 }),
-    access: Type.Literal('read-write'),
-  },
-  closed,
-)
-export type Grant = Static<typeof Grant>
-
-const HostName = Type.String({
-  pattern: '^(\\*|(iqn|eui|naa)\\..{1,219})$',
-  description: 'the iSCSI name of a host, or * for all hosts',
 })
 
 /** Where hosts are sent instead of being let in. */
@@ -73,19 +50,29 @@ export const HostSecret = Type.Object(
 )
 export type HostSecret = Static<typeof HostSecret>
 
-/** What has been set for one host. */
+const Network = Type.String({
+  pattern: '^[0-9a-f.:]+/[0-9]{1,3}$',
+  description: 'a network such as 192.0.2.0/24',
+})
+
+/** A host that is known by name, and what has been set for it. */
 export const Host = Type.Object(
   {
     name: HostName,
-    maxConnections: Type.Integer({ minimum: 1, maximum: 65535 }),
+    /** Absent: what the server has for all. */
+    maxConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+    /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
+    networks: Type.Optional(Type.Array(Network)),
   },
   closed,
 )
 export type Host = Static<typeof Host>
 
+const STATE_VERSION = 2
+
 const StateSchema = Type.Object(
   {
-    version: Type.Literal(1),
+    version: Type.Literal(STATE_VERSION),
     targetName: IscsiName,
     targetPortalGroupTag: Type.Integer({ minimum: 1, maximum: 65535 }),
     disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
@@ -97,9 +84,6 @@ const StateSchema = Type.Object(
   closed,
 )
 export type State = Readonly<Static<typeof StateSchema>>
-
-/** LUNs of the single-level flat form (SAM-5 section 4.7.7.1) end here. */
-const lunMax = 16383
 
 /** Holds the state of one state directory, and keeps it durable. */
 export class StateStore {
@@ -148,41 +132,21 @@ export function parseState(text: string, filePath: string): State {
     throw new Error(`${filePath} is not JSON: ${(cause as Error).message}`, { cause })
   }
   const version = (value as { version?: unknown } | null)?.version
-  if (typeof version === 'number' && version > 1) {
+  if (typeof version === 'number' && version > STATE_VERSION) {
     throw new Error(
-      `${filePath} has version ${version}; this platterd knows version 1: use a newer one`,
+      `${filePath} has version ${version}; this platterd knows version ${STATE_VERSION}: use a newer one`,
     )
   }
+  value = migrate(value)
   const faults = findFaults(StateSchema, value)
   if (faults.length === 0) faults.push(...findConflicts(value as State))
   if (faults.length > 0) throw new Error(`${filePath} is not valid: ${faults.join('; ')}`)
   return value as State
 }
 
-/** The lowest LUN that no grant uses, or undefined when all are in use. */
-export function lowestFreeLun(grants: readonly Grant[]): number | undefined {
-  const used = new Set(grants.map((grant) => grant.lun))
-  for (let lun = 0; lun <= lunMax; lun++) if (!used.has(lun)) return lun
-  return undefined
-}
-
 /** What each value allows by itself, but not together with the others. */
 function findConflicts(state: State): string[] {
-  const faults: string[] = []
-  const luns = new Map<number, number>()
-  const partitions = new Map<string, number>()
-  for (const [index, { lun, partition }] of state.grants.entries()) {
-    const sameLun = luns.get(lun)
-    const samePartition = partitions.get(partition)
-    if (sameLun !== undefined) {
-      faults.push(`grants[${index}].lun: got ${lun}, which grants[${sameLun}] has already`)
-    }
-    if (samePartition !== undefined) {
-      faults.push(`grants[${index}].partition: got that of grants[${samePartition}]`)
-    }
-    luns.set(lun, index)
-    partitions.set(partition, index)
-  }
+  const faults = findGrantConflicts(state.grants)
   for (const [index, disk] of state.disks.entries()) {
     const first = state.disks.indexOf(disk)
     if (first < index) faults.push(`disks[${index}]: got that of disks[${first}]`)
@@ -209,7 +173,7 @@ function newState(): State {
     .slice(0, 63)
   const unique = randomBytes(4).toString('hex')
   return {
-    version: 1,
+    version: STATE_VERSION,
     targetName: `iqn.2026-11.org.platter:${host === '' ? 'san' : host}-${unique}`,
     targetPortalGroupTag: 1,
     disks: [],

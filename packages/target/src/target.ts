@@ -18,23 +18,34 @@ import type {
   Session as SessionInfo,
   Status,
 } from './admin/model.ts'
-import type { NewArray, NewSecret, PartitionKey, TargetFacade } from './admin/target-facade.ts'
+import type {
+  GrantChange,
+  GrantKey,
+  HostChange,
+  NewArray,
+  NewGrant,
+  NewPartition,
+  NewSecret,
+  PartitionKey,
+  TargetFacade,
+} from './admin/target-facade.ts'
 import { requirementOf, type ServerAuthentication } from './authentication.ts'
 import { ChangeQueue } from './change-queue.ts'
 import { defaultFloor, formatPortal } from './config.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
+import { grantsOf } from './grant.ts'
+import { Grants } from './grants.ts'
 import { Hosts } from './hosts.ts'
-import { Inventory, type PartitionServer, type ServedPartition } from './inventory.ts'
+import { Inventory } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
 import type { PortalAddress } from './net/portals.ts'
 import { Redirects } from './redirects.ts'
 import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
-import { DeviceServer } from './scsi/device-server.ts'
-import { LogicalUnit } from './scsi/logical-unit.ts'
 import { Secrets } from './secrets.ts'
+import { ServedUnits } from './served-units.ts'
 import { RFC_7144_LEVEL } from './session/session.ts'
 import { defaultLimits, TargetNode } from './session/target-node.ts'
 import { R2T_LIMIT } from './session/task.ts'
@@ -138,11 +149,11 @@ class ComposedTarget implements Target {
   readonly #reservations: ReservationFile
   readonly #unlock: () => void
   readonly #log: Log
-  readonly #devices = new DeviceServer()
   readonly #node: TargetNode
   readonly #network: IscsiServer
   readonly #inventory: Inventory
-  readonly #units: ShownUnits
+  readonly #units: ServedUnits
+  readonly #grants: Grants
   readonly #redirects: Redirects
   readonly #secrets: Secrets
   readonly #authentication: ServerAuthentication
@@ -166,6 +177,10 @@ class ComposedTarget implements Target {
     }
     this.#hosts = new Hosts(state, options.maxConnections ?? standardPolicy.maxConnections)
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
+    this.#units = new ServedUnits({
+      ...opened,
+      grantsOf: (host) => grantsOf(state.current.grants, host),
+    })
     const { targetName, targetPortalGroupTag } = state.current
     this.#node = new TargetNode({
       targetName,
@@ -181,20 +196,25 @@ class ComposedTarget implements Target {
           ...(options.slowLoginsAfter !== undefined && { freeFailures: options.slowLoginsAfter }),
         },
       },
-      executor: this.#devices,
+      executor: this.#units.devices,
       requirementOf: (initiatorName) =>
         requirementOf(initiatorName, this.#authentication, this.#secrets),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax, loginsMax })
-    this.#units = new ShownUnits(this.#devices, opened)
     this.#inventory = new Inventory({
       state,
       server: this.#units,
       openDisk: options.openDisk ?? ((path) => DiskFile.open(path)),
       log: this.#log,
       onStep: options.onStep ?? (() => {}),
+    })
+    this.#grants = new Grants({
+      state,
+      inventory: this.#inventory,
+      hosts: this.#hosts,
+      changed: () => this.#units.grantsChanged(),
     })
   }
 
@@ -284,6 +304,7 @@ class ComposedTarget implements Target {
   listPartitions = () => this.#inventory.listPartitions()
   listSecrets = () => this.#secrets.list()
   listHosts = () => [...this.#hosts.list()]
+  listGrants = () => this.#grants.list()
   listRedirects = () => [...this.#redirects.list()]
 
   createDisk = (path: string, sizeBytes: number) =>
@@ -292,69 +313,41 @@ class ComposedTarget implements Target {
   removeDisk = (path: string) => this.#changes.run(() => this.#inventory.removeDisk(path))
   createArray = (array: NewArray) => this.#changes.run(() => this.#inventory.createArray(array))
   deleteArray = (name: string) => this.#changes.run(() => this.#inventory.deleteArray(name))
-  createPartition = (key: PartitionKey, sizeBytes: number, blockSize?: Partition['blockSize']) =>
-    this.#changes.run(() => this.#inventory.createPartition(key, sizeBytes, blockSize))
+  createPartition = (partition: NewPartition) =>
+    this.#changes.run(() => this.#createPartition(partition))
   growPartition = (key: PartitionKey, sizeBytes: number) =>
     this.#changes.run(() => this.#inventory.growPartition(key, sizeBytes))
   deletePartition = (key: PartitionKey) =>
     this.#changes.run(() => this.#inventory.deletePartition(key))
-  setHost = (host: Host) => this.#changes.run(() => this.#hosts.set(host))
-  deleteHost = (name: string) => this.#changes.run(() => this.#hosts.delete(name))
+  createHost = (host: Host) => this.#changes.run(() => this.#hosts.create(host))
+  setHost = (name: string, change: HostChange) =>
+    this.#changes.run(() => this.#hosts.set(name, change))
+  deleteHost = (name: string) => this.#changes.run(() => this.#deleteHost(name))
+  createGrant = (grant: NewGrant) => this.#changes.run(() => this.#grants.create(grant))
+  setGrant = (key: GrantKey, change: GrantChange) =>
+    this.#changes.run(() => this.#grants.set(key, change))
+  deleteGrant = (key: GrantKey) => this.#changes.run(() => this.#grants.delete(key))
   createRedirect = (redirect: Redirect) => this.#changes.run(() => this.#redirects.create(redirect))
   setSecret = (secret: NewSecret) => this.#changes.run(() => this.#secrets.set(secret))
   deleteSecret = (host: string) => this.#changes.run(() => this.#secrets.delete(host))
   deleteRedirect = (host: string) => this.#changes.run(() => this.#redirects.delete(host))
-}
 
-/** Partitions as logical units of the device server. */
-class ShownUnits implements PartitionServer {
-  readonly #devices: DeviceServer
-  readonly #reservations: ReservationFile
-  readonly #sanitizes: SanitizeStates
-  readonly #units = new Map<number, LogicalUnit>()
-
-  constructor(devices: DeviceServer, { reservations, sanitizes }: OpenedState) {
-    this.#devices = devices
-    this.#reservations = reservations
-    this.#sanitizes = sanitizes
-  }
-
-  show(lun: number, partition: ServedPartition): void {
-    const { volume } = partition
-    const unit = new LogicalUnit({
-      volume,
-      atomicWriter: volume,
-      uuid: partition.id,
-      name: partition.name,
-      blockSizeBytes: volume.blockSizeBytes,
-      physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
-      optimalTransferGranularityBytes: partition.chunkSizeBytes,
-      optimalTransferBytes: partition.stripeSizeBytes,
-      reservationKeeper: this.#reservations.keeperOf(partition.id),
-      sanitizeStore: this.#sanitizes.storeOf(partition.id),
+  async #createPartition({ host, sizeBytes, blockSize, ...key }: NewPartition): Promise<Partition> {
+    if (host !== undefined) this.#grants.hostNamed(host)
+    const partition = await this.#inventory.createPartition(key, sizeBytes, blockSize)
+    if (host === undefined) return partition
+    const { lun, ...grant } = await this.#grants.create({
+      host,
+      array: key.array,
+      partition: key.name,
     })
-    this.#devices.addUnit(lun, unit)
-    this.#units.set(lun, unit)
+    return { ...partition, grants: [{ lun, ...grant }] }
   }
 
-  grown(lun: number): void {
-    const unit = this.#units.get(lun)
-    if (unit !== undefined) this.#devices.capacityChanged(unit)
-  }
-
-  hide(lun: number): void {
-    this.#devices.removeUnit(lun)
-    this.#units.get(lun)?.sanitizer.suspend()
-    this.#units.delete(lun)
-  }
-
-  /** The volumes are about to be closed: nothing of the units' own may be at them any more. */
-  suspend(): void {
-    for (const unit of this.#units.values()) unit.sanitizer.suspend()
-  }
-
-  forget(id: string): void {
-    this.#reservations.forget(id)
+  async #deleteHost(name: string): Promise<void> {
+    await this.#hosts.delete(name)
+    await this.#units.grantsChanged()
+    this.endSessions(name)
   }
 }
 

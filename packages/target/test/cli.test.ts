@@ -111,14 +111,14 @@ t.test('a partition is made, grown, kept over a restart, and deleted', async (t)
     /array r0 created/,
   )
   t.equal(
-    await first.text('partition', 'create', 'r0/data', '--size', '1M'),
-    'partition r0/data, 1 MiB (1048576), LUN 0, created\n',
+    await first.text('partition', 'create', 'r0/data', '--size', '1M', '--host', '*'),
+    'partition r0/data, 1 MiB (1048576), granted to all hosts as LUN 0, created\n',
   )
   t.match(await first.json('partition', 'create', 'r0/more', '--size', '2M'), {
     array: 'r0',
     name: 'more',
     sizeBytes: 2097152,
-    lun: 1,
+    grants: [],
   })
   t.match(await first.json('partition', 'grow', 'r0/data', '--size', '3M'), { sizeBytes: 3145728 })
   const before = await first.json('partition', 'list')
@@ -128,7 +128,7 @@ t.test('a partition is made, grown, kept over a restart, and deleted', async (t)
   t.same(await second.json('partition', 'list'), before)
   t.match(
     second.announced,
-    /partition +r0\/data +3 MiB \(3145728\) +iscsi:\/\/127\.0\.0\.1:\d+\/iqn/,
+    /partition +r0\/data +3 MiB \(3145728\)\n +for \*: iscsi:\/\/127\.0\.0\.1:\d+\/iqn.*\/0\n/,
   )
   t.match(await second.json('status'), {
     diskCount: 2,
@@ -168,26 +168,64 @@ t.test('tables are for people', async (t) => {
     await it.text('array', 'list'),
     /^ARRAY {2}LEVEL {2}CHUNK .*\na {6}raid0 {2}64 KiB \(65536\)/,
   )
-  t.match(await it.text('partition', 'list'), /^PARTITION {2}LUN .*\na\/p {8}0 {4}64 KiB \(65536\)/)
+  t.match(
+    await it.text('partition', 'list'),
+    /^PARTITION {2}SIZE .*GRANTED TO.*\na\/p {8}64 KiB \(65536\) .*nobody/,
+  )
   t.match(await it.text('status'), /portals {5}127\.0\.0\.1:\d+\n/)
 })
 
-t.test('a host may have connections of its own number', async (t) => {
+t.test('a host is made known, set up, and forgotten', async (t) => {
   const it = await serve(t, await stateDirectory(t))
   const name = 'iqn.2024-01.org.example:host'
-  t.equal(await it.text('host', 'list'), 'nothing has been set for any host\n')
+  t.match(await it.text('host', 'list'), /^no hosts; make one known with: platterd host create/)
+  const from = ['--network', '192.0.2.0/24', '--network', '2001:db8::1']
   t.equal(
-    await it.text('host', 'set', name, '--max-connections', '2'),
-    `${name} may have 2 connections\n`,
+    await it.text('host', 'create', name, '--max-connections', '2', ...from),
+    `host ${name} created: max connections: 2, networks: 192.0.2.0/24, 2001:db8::1/128\n`,
   )
+  t.match(await it.text('host', 'list'), /^HOST +MAX CONNECTIONS +NETWORKS\niqn.* 2 .*192\.0\.2/)
   const one = ['--max-connections', '1']
-  t.same(await it.json('host', 'set', name, ...one), { name, maxConnections: 1 })
-  t.match(await it.text('host', 'list'), /^HOST +MAX CONNECTIONS\niqn.* 1\n$/)
-  t.match(await it.fails('host', 'set', 'x', ...one), { code: 1, err: /name: got/ })
+  const set = ['host', 'set', name, ...one, '--any-network']
+  t.same(await it.json(...set), { name, maxConnections: 1 })
+  t.match(await it.fails('host', 'create', name), { code: 1, err: /is known already/ })
+  t.match(await it.fails('host', 'set', `${name}2`, ...one), { code: 1, err: /is not known/ })
+  t.match(await it.fails('host', 'create', 'x.host', ...one), { code: 1, err: /name: got/ })
   t.match(await it.fails('host', 'set', name, '--max-connections', '0'), { code: 2 })
-  t.equal(await it.json('host', 'delete', name), null)
-  t.match(await it.fails('host', 'delete', name), { code: 1, err: /nothing has been set/ })
+  t.match(await it.fails('host', 'delete', name), { code: 2, err: /add --yes/ })
+  t.equal(await it.json('host', 'delete', name, '--yes'), null)
+  t.match(await it.fails('host', 'delete', name, '--yes'), { code: 1, err: /is not known/ })
   t.equal(await it.text('session', 'end', name), '0 sessions were asked to log out\n')
+})
+
+t.test('partitions are granted, shared and taken away', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  const [a, b] = ['a', 'b'].map((name) => `iqn.2024-01.org.example:${name}`) as [string, string]
+  t.match(await it.text('grant', 'list'), /^nothing is granted; do so with: platterd grant create/)
+  await it.text('disk', 'create', 'd0', '--size', '8M')
+  await it.text('array', 'create', 'r', 'd0')
+  const create = ['partition', 'create', 'r/p', '--size', '1M', '--host', a]
+  t.match(await it.fails(...create), { code: 1, err: /is not known; make it with/ })
+  t.same(await it.json('partition', 'list'), [], 'what cannot be granted is not made')
+  for (const name of [a, b]) await it.text('host', 'create', name)
+  t.match(await it.json(...create), { grants: [{ host: a, lun: 0, sharing: 'exclusive' }] })
+  const forB = ['r/p', '--host', b]
+  const second = ['grant', 'create', ...forB, '--shared', '--read-only', '--lun', '7']
+  t.match(await it.fails(...second), { code: 1, err: /grant set r\/p --host iqn.*:a --shared/ })
+  t.equal(
+    await it.text('grant', 'set', 'r/p', '--host', a, '--shared'),
+    `r/p is LUN 0 for ${a}, read-write, shared\n`,
+  )
+  t.equal(await it.text(...second), `r/p is LUN 7 for ${b}, read-only, shared\n`)
+  t.match(
+    await it.text('grant', 'list'),
+    /^PARTITION +HOST +LUN +ACCESS +SHARING\nr\/p .*:a +0 +read-write +shared\nr\/p .*:b +7 +read-only/,
+  )
+  t.match(await it.text('partition', 'list'), /:a as LUN 0, iqn.*:b as LUN 7 read-only/)
+  t.match(await it.json('grant', 'set', ...forB, '--read-write'), { access: 'read-write' })
+  t.match(await it.text('grant', 'delete', ...forB), /is not granted to iqn.*:b any more/)
+  t.match(await it.fails('grant', 'delete', ...forB), { code: 1, err: /is not granted to/ })
+  t.match(await it.fails(...second, '--lun', '16384'), { code: 2, err: /wanted 0 to 16383/ })
 })
 
 t.test('hosts are sent elsewhere, and no longer', async (t) => {
@@ -281,7 +319,7 @@ t.test('what cannot be understood ends with 2, and says what was wanted', async 
 t.test('help teaches, and ends with 0', async (t) => {
   const { code, out } = await platterd(['--help'])
   t.equal(code, 0)
-  t.match(out, /platterd partition create r0\/data --size 15G/)
+  t.match(out, /platterd partition create r0\/data --size 15G --host '\*'/)
   t.match(out, /Exit codes: 0 done, 1 failed or refused, 2 .*, 3 no server/)
   t.match(await platterd(['array', 'create', '--help']), { code: 0, out: /--chunk <size>/ })
   t.match(await platterd(['partition', 'create', '--help']), {

@@ -14,20 +14,37 @@ async function start(t: Test) {
 
 t.test('what is set for a host is kept, and is for no other', async (t) => {
   const { hosts, reopen } = await start(t)
-  t.equal(hosts.maxConnections(name), 8)
-  await hosts.set({ name: name.toUpperCase(), maxConnections: 2 })
-  await hosts.set({ name, maxConnections: 3 })
+  t.same([hosts.maxConnections(name), hosts.isKnown(name)], [8, false])
+  await hosts.create({ name: name.toUpperCase(), maxConnections: 2 })
+  await hosts.set(name, { networks: ['192.0.2.0/24', '2001:DB8::1'] })
+  await hosts.set(name, { maxConnections: 3 })
   const again = await reopen()
-  t.same(again.list(), [{ name, maxConnections: 3 }], 'once, in its normal form')
+  const networks = ['192.0.2.0/24', '2001:db8::1/128']
+  t.same(again.list(), [{ name, maxConnections: 3, networks }], 'once, in its normal form')
   t.same([again.maxConnections(name), again.maxConnections(other)], [3, 8])
+  t.same([again.isKnown(name), again.isKnown(other)], [true, false])
+  t.ok(again.mayComeFrom(name, '192.0.2.9'))
+  t.notOk(again.mayComeFrom(name, '192.0.3.9'))
+  t.ok(again.mayComeFrom(other, '192.0.3.9'))
+  await again.set(name, { networks: [] })
+  t.ok(again.mayComeFrom(name, '192.0.3.9'))
   await again.delete(name.toUpperCase())
   t.equal((await reopen()).maxConnections(name), 8)
 })
 
 t.test('what makes no sense is refused', async (t) => {
   const { hosts } = await start(t)
-  await t.rejects(hosts.set({ name: 'host', maxConnections: 2 }), { code: 'invalid-request' })
-  await t.rejects(hosts.set({ name: '*', maxConnections: 2 }), { code: 'invalid-request' })
+  for (const wrong of ['host', '*']) {
+    await t.rejects(hosts.create({ name: wrong }), { code: 'invalid-request', message: wrong })
+  }
+  const create = { name, networks: ['192.0.2.0/33'] }
+  await t.rejects(hosts.create(create), {
+    code: 'invalid-request',
+    message: /got 192\.0\.2\.0\/33/,
+  })
+  await t.rejects(hosts.set(name, {}), { code: 'not-found', message: /host create iqn/ })
   await t.rejects(hosts.delete(name), { code: 'not-found', message: name })
   t.same(hosts.list(), [])
+  await hosts.create({ name })
+  await t.rejects(hosts.create({ name }), { code: 'already-exists', message: name })
 })

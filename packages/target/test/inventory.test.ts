@@ -3,6 +3,8 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import { TargetError } from '../src/admin/target-facade.ts'
 import type { OnStep } from '../src/durable-file.ts'
+import { Grants } from '../src/grants.ts'
+import { Hosts } from '../src/hosts.ts'
 import { Inventory, type PartitionServer, type ServedPartition } from '../src/inventory.ts'
 import { silentLog } from '../src/log.ts'
 import { StateStore } from '../src/state.ts'
@@ -11,26 +13,26 @@ import { FaultVolume } from '../src/volume/fault-volume.ts'
 
 const MiB = 1024 * 1024
 
-/** What hosts would see, by LUN. */
+/** What is served, by partition id. */
 class Shown implements PartitionServer {
-  readonly units = new Map<number, ServedPartition>()
-  readonly grownLuns: number[] = []
-  show(lun: number, partition: ServedPartition): void {
-    if (this.units.has(lun)) throw new Error(`LUN ${lun} is shown already`)
-    this.units.set(lun, partition)
+  readonly units = new Map<string, ServedPartition>()
+  readonly grownNames: string[] = []
+  show(partition: ServedPartition): void {
+    if (this.units.has(partition.id)) throw new Error(`${partition.name} is shown already`)
+    this.units.set(partition.id, partition)
   }
-  grown(lun: number): void {
-    this.grownLuns.push(lun)
+  grown(id: string): void {
+    this.grownNames.push(this.units.get(id)?.name ?? id)
   }
-  hide(lun: number): void {
-    this.units.delete(lun)
+  async hide(id: string): Promise<void> {
+    this.units.delete(id)
   }
   readonly forgotten: string[] = []
   forget(id: string): void {
     this.forgotten.push(id)
   }
-  luns(): [number, string][] {
-    return [...this.units].map(([lun, { name }]) => [lun, name])
+  names(): string[] {
+    return [...this.units.values()].map(({ name }) => name)
   }
 }
 
@@ -39,6 +41,7 @@ interface Opened {
   readonly shown: Shown
   readonly faults: Map<string, FaultVolume>
   readonly state: StateStore
+  readonly grants: Grants
 }
 
 async function open(t: Test, directory: string, onStep: OnStep = () => {}): Promise<Opened> {
@@ -53,20 +56,23 @@ async function open(t: Test, directory: string, onStep: OnStep = () => {}): Prom
   const inventory = new Inventory({ state, server: shown, openDisk, log: silentLog, onStep })
   await inventory.open()
   t.teardown(() => inventory.close())
-  return { inventory, shown, faults, state }
+  const hosts = new Hosts(state, 1)
+  const grants = new Grants({ state, inventory, hosts, changed: async () => {} })
+  return { inventory, shown, faults, state, grants }
 }
 
 const disksOf = (directory: string) => ['d0', 'd1', 'd2'].map((name) => path.join(directory, name))
 
-/** A directory with three disks; `withArray` makes r0 of the first two, with a partition `old`. */
+/** A directory with three disks; `withArray` makes r0 of the first two, with a partition `old` for all hosts. */
 async function prepare(t: Test, withArray: boolean): Promise<string> {
   const directory = t.testdir()
-  const { inventory } = await open(t, directory)
+  const { inventory, grants } = await open(t, directory)
   const disks = disksOf(directory)
   for (const disk of disks) await inventory.createDisk(disk, 8 * MiB)
   if (withArray) {
     await inventory.createArray(r0(directory))
     await inventory.createPartition({ array: 'r0', name: 'old' }, MiB)
+    await grants.create({ array: 'r0', partition: 'old', host: '*' })
   }
   await inventory.close()
   return directory
@@ -81,32 +87,30 @@ const r0 = (directory: string) => ({
 
 const refused = (code: string, message: RegExp) => ({ name: 'TargetError', code, message })
 
-t.test('disks, arrays, partitions and LUNs are the same after a restart', async (t) => {
+t.test('disks, arrays, partitions and grants are the same after a restart', async (t) => {
   const directory = await prepare(t, true)
   const first = await open(t, directory)
   await first.inventory.createPartition({ array: 'r0', name: 'b' }, 2 * MiB)
   await first.inventory.createPartition({ array: 'r0', name: 'c' }, MiB)
   await first.inventory.deletePartition({ array: 'r0', name: 'b' })
+  await first.grants.create({ array: 'r0', partition: 'c', host: '*', access: 'read-only' })
   const before = [first.inventory.listArrays(), first.inventory.listPartitions()]
-  t.same(first.shown.luns(), [
-    [0, 'old'],
-    [2, 'c'],
-  ])
+  t.same(first.shown.names(), ['old', 'c'])
   await first.inventory.close()
 
   const second = await open(t, directory)
   t.same([second.inventory.listArrays(), second.inventory.listPartitions()], before)
-  t.same(second.shown.luns(), [
-    [0, 'old'],
-    [2, 'c'],
+  t.same(second.shown.names(), ['old', 'c'])
+  t.match(second.grants.list(), [
+    { partition: 'old', lun: 0, access: 'read-write' },
+    { partition: 'c', lun: 1, access: 'read-only' },
   ])
-  await second.inventory.createPartition({ array: 'r0', name: 'd' }, MiB)
-  t.equal(second.shown.units.get(1)?.name, 'd', 'the lowest free LUN is used')
+  const { id } = await second.inventory.createPartition({ array: 'r0', name: 'd' }, MiB)
   const layout = { chunkSizeBytes: 64 * 1024, stripeSizeBytes: 2 * 64 * 1024 }
-  t.match(second.shown.units.get(1), layout, 'a stripe is a chunk of each of two disks')
+  t.match(second.shown.units.get(id), layout, 'a stripe is a chunk of each of two disks')
   await second.inventory.growPartition({ array: 'r0', name: 'd' }, 2 * MiB)
-  t.same(second.shown.grownLuns, [1])
-  t.equal(second.shown.units.get(1)?.volume.sizeBytes, 2 * MiB)
+  t.same(second.shown.grownNames, ['d'])
+  t.equal(second.shown.units.get(id)?.volume.sizeBytes, 2 * MiB)
 })
 
 const changes: Record<string, (it: Opened, directory: string) => Promise<unknown>> = {
@@ -118,21 +122,20 @@ const changes: Record<string, (it: Opened, directory: string) => Promise<unknown
   'partition grow': ({ inventory }) =>
     inventory.growPartition({ array: 'r0', name: 'old' }, 3 * MiB),
   'partition delete': ({ inventory }) => inventory.deletePartition({ array: 'r0', name: 'old' }),
+  'grant delete': ({ grants }) => grants.delete({ array: 'r0', partition: 'old', host: '*' }),
 }
 
-/** Whatever was cut short: what is listed is granted once, is shown, and nothing else is. */
+/** Whatever was cut short: what is listed is served, and what is granted is there. */
 function checkSound(t: Test, { inventory, shown, state }: Opened): void {
   const partitions = inventory.listPartitions()
   t.same(
-    shown.luns().sort(),
-    partitions.map(({ lun, name }) => [lun, name]).sort(),
-    'hosts see the partitions',
+    shown.names().sort(),
+    partitions.map(({ name }) => name).sort(),
+    'the partitions are served',
   )
-  t.same(
-    state.current.grants.map(({ partition }) => partition).sort(),
-    partitions.map(({ id }) => id).sort(),
-    'each has its grant',
-  )
+  const ids = partitions.map(({ id }) => id)
+  const left = state.current.grants.filter(({ partition }) => !ids.includes(partition))
+  t.same(left, [], 'no grant is left of what is gone')
   t.same(inventory.problems(), [])
 }
 
@@ -153,8 +156,9 @@ for (const [name, change] of Object.entries(changes)) {
 
       const restarted = await open(t, directory)
       checkSound(t, restarted)
-      const kept = restarted.inventory.listPartitions().find((it) => it.name === 'old')
-      if (name !== 'partition delete') t.equal(kept?.lun, 0, 'the LUN of another is as it was')
+      const grants = restarted.grants.list()
+      if (!name.endsWith('delete'))
+        t.match(grants, [{ lun: 0 }], 'the grant of another is as it was')
       await restarted.inventory.close()
       if (crashAfter > 50) throw new Error('the change never finishes')
     }
@@ -226,7 +230,7 @@ t.test('an array with a disk missing is told of and not served; the others are',
   await rename(disk, `${disk}.away`)
 
   const { inventory, shown, state } = await open(t, directory)
-  t.same(shown.luns(), [[1, 'other']])
+  t.same(shown.names(), ['other'])
   const [, r0Listed] = inventory.listArrays()
   t.match(r0Listed, { name: 'r0', state: 'unavailable', reason: /member 1/, sizeBytes: null })
   t.match(inventory.problems(), [
@@ -236,14 +240,11 @@ t.test('an array with a disk missing is told of and not served; the others are',
   const key = { array: 'r0', name: 'x' }
   await t.rejects(inventory.createPartition(key, MiB), refused('unavailable', /member 1/))
   await t.rejects(inventory.deleteArray('r0'), refused('in-use', /has partitions \(1\)/))
-  t.equal(state.current.grants.length, 2, 'its partition keeps its grant')
+  t.equal(state.current.grants.length, 1, 'its partition keeps its grant')
 
   await rename(`${disk}.away`, disk)
   t.match(await inventory.addDisk(disk), { state: 'member', array: 'r0' })
-  t.same(shown.luns().sort(), [
-    [0, 'old'],
-    [1, 'other'],
-  ])
+  t.same(shown.names().sort(), ['old', 'other'])
   t.same(inventory.problems(), [])
 })
 
@@ -254,7 +255,7 @@ t.test('a foreign or corrupt disk is told of, and used for nothing', async (t) =
   await truncate(corrupt!, 8 * MiB)
   await writeFile(foreign!, Buffer.alloc(8 * MiB, 'someone else'))
   const { inventory, shown } = await open(t, directory)
-  t.same(shown.luns(), [])
+  t.same(shown.names(), [])
   t.match(inventory.listDisks(), [
     { state: 'member', array: 'r0' },
     { state: 'free' },
@@ -265,16 +266,17 @@ t.test('a foreign or corrupt disk is told of, and used for nothing', async (t) =
   t.equal(inventory.listArrays().length, 1)
 })
 
-t.test("another server's disks bring their arrays and partitions along", async (t) => {
+t.test("another server's disks bring their partitions along, granted to nobody", async (t) => {
   const theirs = await prepare(t, true)
   const directory = path.join(theirs, 'ours')
   await mkdir(directory)
-  const { inventory, shown } = await open(t, directory)
+  const { inventory, shown, grants } = await open(t, directory)
   const [first, second] = disksOf(theirs)
   await inventory.addDisk(second!)
   t.match(inventory.listArrays(), [{ name: 'r0', state: 'unavailable', reason: /member 0/ }])
   await inventory.addDisk(first!)
-  t.same(shown.luns(), [[0, 'old']])
+  t.same(shown.names(), ['old'])
+  t.same(grants.list(), [])
 })
 
 t.test('what cannot be is refused, and changes nothing', async (t) => {
@@ -308,7 +310,7 @@ t.test('what cannot be is refused, and changes nothing', async (t) => {
   ]
   for (const [change, code, message] of refusals) await t.rejects(change(), refused(code, message))
   t.equal(state.current, before)
-  t.same(shown.luns(), [[0, 'old']])
+  t.same(shown.names(), ['old'])
   t.same(inventory.listDisks().length, 3)
   await unlink(path.join(directory, 'x')).then(
     () => t.fail('a refused disk create left a file'),

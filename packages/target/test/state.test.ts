@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
-import { type Grant, lowestFreeLun, parseState, type State, StateStore } from '../src/state.ts'
+import type { Grant } from '../src/grant.ts'
+import { parseState, type State, StateStore } from '../src/state.ts'
 
 const id = (digit: string) => `0000000${digit}-0000-4000-8000-000000000000`
 const grant = (lun: number, partition = id('1')): Grant => ({
@@ -10,9 +11,10 @@ const grant = (lun: number, partition = id('1')): Grant => ({
   partition,
   lun,
   access: 'read-write',
+  sharing: 'shared',
 })
 const good = {
-  version: 1,
+  version: 2,
   targetName: 'iqn.2026-11.org.platter:test',
   targetPortalGroupTag: 1,
   disks: ['/srv/a', '/srv/b'],
@@ -45,8 +47,8 @@ t.test('a fault names its path, what was got and what was wanted', async (t) => 
     [{ ...good, extra: 1 }, /extra is not known here/],
     [{ ...good, grants: undefined }, /grants is missing/],
     [{ ...good, grants: 7 }, /grants: got 7, wanted array/],
-    [{ ...good, version: 2 }, /version 2; this platterd knows version 1/],
-    [{ ...good, version: 'x' }, /version: got "x", wanted 1/],
+    [{ ...good, version: 3 }, /version 3; this platterd knows version 2/],
+    [{ ...good, version: 'x' }, /version: got "x", wanted 2/],
     [{ ...good, disks: ['/a', '/a'] }, /disks\[1\]: got that of disks\[0\]/],
     [
       { ...good, grants: [grant(4, id('1')), grant(4, id('2'))] },
@@ -143,10 +145,16 @@ t.test('a file that cannot be read is not taken for a missing one', async (t) =>
   await t.rejects(StateStore.open(directory), { code: 'EISDIR' })
 })
 
-t.test('the lowest LUN that is free is the one given', async (t) => {
-  t.equal(lowestFreeLun([]), 0)
-  t.equal(lowestFreeLun([grant(0), grant(1), grant(3)]), 2)
-  t.equal(lowestFreeLun(Array.from({ length: 16384 }, (_, lun) => grant(lun))), undefined)
+t.test('what version 1 granted to all hosts they all have still, and share', async (t) => {
+  const { sharing: _, ...old } = grant(3)
+  const hosts = [{ name: 'iqn.2024-01.org.example:a', maxConnections: 2 }]
+  const before = { ...good, version: 1, grants: [old], hosts }
+  t.same(parse(before), { ...good, grants: [grant(3)], hosts })
+  const directory = t.testdir({ 'state.json': JSON.stringify(before) })
+  const store = await StateStore.open(directory)
+  await store.replace(store.current)
+  const text = await readFile(path.join(directory, 'state.json'), 'utf8')
+  t.same(JSON.parse(text), { ...good, grants: [grant(3)], hosts }, 'and so it is written')
 })
 
 t.test('half a temporary file from a crash is not taken for the state', async (t) => {

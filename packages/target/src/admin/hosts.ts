@@ -5,27 +5,40 @@ import { operation } from './operation.ts'
 
 const closed = { additionalProperties: false } as const
 
+const settings = {
+  maxConnections: Host.properties.maxConnections,
+  networks: Host.properties.networks,
+}
+
 export const hosts = {
   'host list': operation({
     method: 'GET',
     path: '/api/v1/hosts',
-    summary: 'List the hosts for which something has been set',
+    summary: 'List the hosts that are known by name',
     input: Type.Object({}, closed),
     output: Type.Array(Host),
     run: (target) => target.listHosts(),
   }),
-  'host set': operation({
+  'host create': operation({
     method: 'POST',
     path: '/api/v1/hosts',
-    summary: 'Set how many connections a session of the host may have',
-    input: Type.Object({ name: HostName, maxConnections: Host.properties.maxConnections }, closed),
+    summary: 'Make a host known, so that it can be granted partitions',
+    input: Type.Object({ name: HostName, ...settings }, closed),
     output: Host,
-    run: (target, host) => target.setHost(host),
+    run: (target, host) => target.createHost(host),
+  }),
+  'host set': operation({
+    method: 'PATCH',
+    path: '/api/v1/hosts/:name',
+    summary: 'Set how many connections its sessions may have, and where it may come from',
+    input: Type.Object({ name: HostName, ...settings }, closed),
+    output: Host,
+    run: (target, { name, ...change }) => target.setHost(name, change),
   }),
   'host delete': operation({
     method: 'DELETE',
     path: '/api/v1/hosts/:name',
-    summary: 'Treat the host as any other again',
+    summary: 'Forget a host and its grants, and end its sessions',
     input: Type.Object({ name: HostName }, closed),
     output: Type.Null(),
     run: (target, { name }) => target.deleteHost(name).then(() => null),

@@ -62,6 +62,34 @@ export const ArrayInfo = Type.Object({
 })
 export type ArrayInfo = Static<typeof ArrayInfo>
 
+export const HostName = Type.String({
+  pattern: '^(\\*|.{5,223})$',
+  description: 'the iSCSI name of a host, or * for all hosts',
+})
+
+export const Lun = Type.Integer({ minimum: 0, maximum: 16383 })
+
+export const Access = Type.Enum(['read-write', 'read-only'])
+
+/** exclusive: no other host has a grant of the partition. */
+export const Sharing = Type.Enum(['exclusive', 'shared'])
+
+const PartitionGrant = Type.Object({
+  /** `*` is every host that has no grant of its own for the partition. */
+  host: HostName,
+  lun: Lun,
+  access: Access,
+  sharing: Sharing,
+})
+
+/** A host's right to a partition. */
+export const ShownGrant = Type.Object({
+  array: Type.String(),
+  partition: Type.String(),
+  ...PartitionGrant.properties,
+})
+export type ShownGrant = Static<typeof ShownGrant>
+
 /** A piece of an array; to SCSI, a logical unit. */
 export const Partition = Type.Object({
   array: Type.String(),
@@ -69,8 +97,7 @@ export const Partition = Type.Object({
   id: Type.String(),
   sizeBytes: Size,
   blockSize: BlockSize,
-  /** Null when no host has been granted it. */
-  lun: Nullable(Size),
+  grants: Type.Array(PartitionGrant),
 })
 export type Partition = Static<typeof Partition>
 
@@ -107,17 +134,17 @@ export const LoginFailures = Type.Object({
 })
 export type LoginFailures = Static<typeof LoginFailures>
 
-export const HostName = Type.String({
-  pattern: '^(\\*|.{5,223})$',
-  description: 'the iSCSI name of a host, or * for all hosts',
-})
+/** Connections that one session of a host may have, if it asks for as many (RFC 7143 section 13.2). */
+const MaxConnections = Type.Integer({ minimum: 1, maximum: 65535 })
 
-/** What has been set for one host. */
+/** A host that is known by name, and what has been set for it. */
 export const Host = Type.Object({
   /** Its iSCSI name. */
   name: Type.String(),
-  /** Connections that one session of it may have, if it asks for as many (RFC 7143 section 13.2). */
-  maxConnections: Type.Integer({ minimum: 1, maximum: 65535 }),
+  /** Absent: what the server has for all. */
+  maxConnections: Type.Optional(MaxConnections),
+  /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
+  networks: Type.Optional(Type.Array(Type.String(), { maxItems: 64 })),
 })
 export type Host = Static<typeof Host>
 

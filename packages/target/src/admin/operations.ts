@@ -2,6 +2,7 @@
 import type { Static } from 'typebox'
 import { arrays } from './arrays.ts'
 import { disks } from './disks.ts'
+import { grants } from './grants.ts'
 import { hosts } from './hosts.ts'
 import { partitions } from './partitions.ts'
 import { redirects } from './redirects.ts'
@@ -14,6 +15,7 @@ export const operations = {
   ...arrays,
   ...partitions,
   ...hosts,
+  ...grants,
   ...redirects,
   ...secrets,
   ...sessions,

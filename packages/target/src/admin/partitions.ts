@@ -1,6 +1,6 @@
 /** Operations on partitions. */
 import Type from 'typebox'
-import { BlockSize, Name, Partition, SizeBytes } from './model.ts'
+import { BlockSize, HostName, Name, Partition, SizeBytes } from './model.ts'
 import { operation } from './operation.ts'
 
 const closed = { additionalProperties: false } as const
@@ -17,14 +17,19 @@ export const partitions = {
   'partition create': operation({
     method: 'POST',
     path: '/api/v1/partitions',
-    summary: 'Cut a partition from an array and serve it',
+    summary: 'Cut a partition from an array, and grant it to a host if one is named',
     input: Type.Object(
-      { array: Name, name: Name, sizeBytes: SizeBytes, blockSize: Type.Optional(BlockSize) },
+      {
+        array: Name,
+        name: Name,
+        sizeBytes: SizeBytes,
+        blockSize: Type.Optional(BlockSize),
+        host: Type.Optional(HostName),
+      },
       closed,
     ),
     output: Partition,
-    run: (target, { sizeBytes, blockSize, ...key }) =>
-      target.createPartition(key, sizeBytes, blockSize),
+    run: (target, partition) => target.createPartition(partition),
   }),
   'partition grow': operation({
     method: 'PATCH',

@@ -45,6 +45,8 @@ export async function serveAdmin(options: AdminServerOptions): Promise<AdminServ
 function createApp({ target, onInternalError }: AdminServerOptions): FastifyInstance {
   const app = fastify({
     bodyLimit: 256 * 1024,
+    // Of the names in a path an iSCSI name is the longest: 223 bytes, three times as long in a URL.
+    routerOptions: { maxParamLength: 1024 },
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
     return503OnClosing: true,

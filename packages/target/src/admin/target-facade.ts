@@ -11,6 +11,7 @@ import type {
   Partition,
   Redirect,
   Session,
+  ShownGrant,
   ShownSecret,
   Status,
 } from './model.ts'
@@ -51,6 +52,37 @@ export interface PartitionKey {
   readonly name: string
 }
 
+export interface NewPartition extends PartitionKey {
+  readonly sizeBytes: number
+  readonly blockSize?: Partition['blockSize']
+  readonly host?: string
+}
+
+/** What is to be set for a host; what is not there stays as it is. */
+export interface HostChange {
+  readonly maxConnections?: number
+  /** Each is ADDRESS/PREFIX or an address; none: it may come from anywhere. */
+  readonly networks?: readonly string[]
+}
+
+/** Names one grant: a partition, and the iSCSI name of a host or `*`. */
+export interface GrantKey {
+  readonly array: string
+  readonly partition: string
+  readonly host: string
+}
+
+/** What is to be set for a grant; what is not there stays as it is. */
+export interface GrantChange {
+  readonly access?: ShownGrant['access']
+  readonly sharing?: ShownGrant['sharing']
+}
+
+/** By default read-write, exclusive unless for all hosts, and at the lowest LUN that is free. */
+export interface NewGrant extends GrantKey, GrantChange {
+  readonly lun?: number
+}
+
 /** What a host authenticates with, or with `mutual` what the server authenticates to it with. */
 export interface NewSecret {
   /** An iSCSI name, or `*`. */
@@ -81,12 +113,8 @@ export interface TargetFacade {
   deleteArray(name: string): Promise<void>
 
   listPartitions(): Partition[]
-  /** Grants it, too, at the lowest free LUN. */
-  createPartition(
-    partition: PartitionKey,
-    sizeBytes: number,
-    blockSize?: Partition['blockSize'],
-  ): Promise<Partition>
+  /** Nobody sees it until it is granted; with `host`, grants it to that host as `createGrant` does. */
+  createPartition(partition: NewPartition): Promise<Partition>
   growPartition(partition: PartitionKey, sizeBytes: number): Promise<Partition>
   deletePartition(partition: PartitionKey): Promise<void>
 
@@ -94,9 +122,18 @@ export interface TargetFacade {
   endSessions(host: string): number
 
   listHosts(): Host[]
-  /** For sessions from now on. */
-  setHost(host: Host): Promise<Host>
+  createHost(host: HostChange & { readonly name: string }): Promise<Host>
+  /** For logins from now on. */
+  setHost(name: string, change: HostChange): Promise<Host>
+  /** With its grants; its sessions are asked to log out. */
   deleteHost(name: string): Promise<void>
+
+  /** Those of partitions that are available. */
+  listGrants(): ShownGrant[]
+  createGrant(grant: NewGrant): Promise<ShownGrant>
+  /** When it resolves, no command that is not allowed any more reaches the partition. */
+  setGrant(key: GrantKey, change: GrantChange): Promise<ShownGrant>
+  deleteGrant(key: GrantKey): Promise<void>
 
   listRedirects(): Redirect[]
   /** For logins from now on; sessions that there are stay. */

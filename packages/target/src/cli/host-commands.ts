@@ -1,46 +1,86 @@
 /** `platterd host …` */
 import { Command } from 'commander'
 import type { Host } from '../admin/model.ts'
-import { ask, type ClientFlags, countArgument, show, withClientFlags } from './client-command.ts'
+import {
+  ask,
+  type ClientFlags,
+  confirm,
+  countArgument,
+  show,
+  withClientFlags,
+} from './client-command.ts'
 import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
 
-type SetFlags = ClientFlags & { readonly maxConnections: number }
+type SetFlags = ClientFlags & {
+  readonly maxConnections?: number
+  readonly network?: string[]
+  readonly anyNetwork?: boolean
+}
 
 export function hostCommand(io: CliIo): Command {
-  const host = new Command('host').description('hosts that are treated unlike others')
-  withClientFlags(host.command('set'))
+  const host = new Command('host').description('hosts that are known by name')
+  withSettings(host.command('create'))
+    .description('make a host known, so that it can be granted partitions')
+    .argument('<name>', 'its iSCSI name')
+    .action(async (name: string, flags: SetFlags) => {
+      const made = await ask(io, flags, 'host create', { name, ...settingsOf(flags) })
+      show(io, flags, made, (it) => `host ${it.name} created: ${describe(it)}\n`)
+    })
+  withSettings(host.command('set'))
     .description('set what a host may do, for its logins from now on')
-    .argument('<name>', 'the iSCSI name of the host')
-    .requiredOption(
-      '--max-connections <number>',
-      'connections that one session of it may have',
-      countArgument,
-    )
-    .action(async (name: string, { maxConnections, ...flags }: SetFlags) => {
-      const set = await ask(io, flags, 'host set', { name, maxConnections })
-      show(io, flags, set, (it) => `${it.name} may have ${describe(it.maxConnections)}\n`)
+    .argument('<name>', 'its iSCSI name')
+    .option('--any-network', 'let it come from anywhere')
+    .action(async (name: string, flags: SetFlags) => {
+      const set = await ask(io, flags, 'host set', { name, ...settingsOf(flags) })
+      show(io, flags, set, (it) => `host ${it.name}: ${describe(it)}\n`)
     })
   withClientFlags(host.command('list'))
-    .description('list the hosts for which something has been set')
+    .description('list the hosts')
     .action(async (flags: ClientFlags) => {
       show(io, flags, await ask(io, flags, 'host list', {}), formatHosts)
     })
   withClientFlags(host.command('delete'))
-    .description('treat a host as any other again')
-    .argument('<name>', 'the iSCSI name of the host')
-    .action(async (name: string, flags: ClientFlags) => {
+    .description('forget a host and its grants, and end its sessions')
+    .argument('<name>', 'its iSCSI name')
+    .option('--yes', 'do not ask')
+    .action(async (name: string, { yes, ...flags }: ClientFlags & { yes?: boolean }) => {
+      await confirm(io, yes, `Take everything from host ${name} that it has been granted?`)
       const answer = await ask(io, flags, 'host delete', { name })
-      show(io, flags, answer, () => `${name} is a host as any other\n`)
+      show(io, flags, answer, () => `host ${name} deleted\n`)
     })
   return host
 }
 
-function formatHosts(hosts: readonly Host[]): string {
-  const rows = hosts.map(({ name, maxConnections }) => [name, String(maxConnections)])
-  return formatTable(['HOST', 'MAX CONNECTIONS'], rows, 'nothing has been set for any host')
+function withSettings(command: Command): Command {
+  const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value]
+  return withClientFlags(command)
+    .option('--max-connections <number>', 'connections that a session may have', countArgument)
+    .option('--network <address/prefix>', 'a network it may come from; may be repeated', collect)
 }
 
-function describe(connections: number): string {
-  return connections === 1 ? '1 connection' : `${connections} connections`
+function settingsOf({ maxConnections, network, anyNetwork }: SetFlags) {
+  return {
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...(network !== undefined && { networks: network }),
+    ...(anyNetwork === true && { networks: [] }),
+  }
+}
+
+function formatHosts(hosts: readonly Host[]): string {
+  const rows = hosts.map((it) => [it.name, connectionsOf(it), networksOf(it)])
+  const titles = ['HOST', 'MAX CONNECTIONS', 'NETWORKS']
+  return formatTable(titles, rows, 'no hosts; make one known with: platterd host create')
+}
+
+function describe(host: Host): string {
+  return `max connections: ${connectionsOf(host)}, networks: ${networksOf(host)}`
+}
+
+function connectionsOf({ maxConnections }: Host): string {
+  return maxConnections === undefined ? 'default' : String(maxConnections)
+}
+
+function networksOf({ networks }: Host): string {
+  return networks?.join(', ') ?? 'any'
 }

@@ -15,15 +15,18 @@ import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
 
 type SizeFlags = ClientFlags & { readonly size: number }
-type CreateFlags = SizeFlags & { readonly blockSize?: Partition['blockSize'] }
+type CreateFlags = SizeFlags & {
+  readonly blockSize?: Partition['blockSize']
+  readonly host?: string
+}
 type Key = ReturnType<typeof partitionArgument>
 
 export function partitionCommand(io: CliIo): Command {
   const partition = new Command('partition').description(
-    'pieces of an array, served as disks to hosts',
+    'pieces of an array, which hosts see as disks',
   )
   withClientFlags(partition.command('create'))
-    .description('cut a partition from an array and serve it')
+    .description('cut a partition from an array; hosts see it when they are granted it')
     .argument('<array/name>', 'the array, and a name for the partition', partitionArgument)
     .requiredOption('--size <size>', 'its size, such as 512M, 10G, 1T', sizeArgument)
     .addOption(
@@ -32,13 +35,19 @@ export function partitionCommand(io: CliIo): Command {
         '512, 512e (blocks of 512 bytes in physical ones of 4096; the default) or 4kn (4096)',
       ).choices(['512', '512e', '4kn']),
     )
-    .action(async (key: Key, { size, blockSize, ...flags }: CreateFlags) => {
-      const wanted = { ...key, sizeBytes: size, ...(blockSize !== undefined && { blockSize }) }
+    .option('--host <name>', "grant it to this host as well, or to all: '*'")
+    .action(async (key: Key, { size, blockSize, host, ...flags }: CreateFlags) => {
+      const wanted = {
+        ...key,
+        sizeBytes: size,
+        ...(blockSize !== undefined && { blockSize }),
+        ...(host !== undefined && { host }),
+      }
       const made = await ask(io, flags, 'partition create', wanted)
       show(io, flags, made, (it) => `partition ${describe(it)} created\n`)
     })
   withClientFlags(partition.command('list'))
-    .description('list the partitions and the LUN of each')
+    .description('list the partitions, and to whom each is granted')
     .action(async (flags: ClientFlags) => {
       show(io, flags, await ask(io, flags, 'partition list', {}), formatPartitions)
     })
@@ -66,16 +75,21 @@ export function partitionCommand(io: CliIo): Command {
 function formatPartitions(partitions: readonly Partition[]): string {
   const rows = partitions.map((it) => [
     `${it.array}/${it.name}`,
-    it.lun === null ? '-' : String(it.lun),
     formatSize(it.sizeBytes),
     it.blockSize,
+    it.grants.map(describeGrant).join(', ') || 'nobody',
     it.id,
   ])
-  const titles = ['PARTITION', 'LUN', 'SIZE', 'BLOCK', 'ID']
+  const titles = ['PARTITION', 'SIZE', 'BLOCK', 'GRANTED TO', 'ID']
   return formatTable(titles, rows, 'no partitions; make one with: platterd partition create')
 }
 
-function describe(partition: Partition): string {
-  const lun = partition.lun === null ? 'no LUN' : `LUN ${partition.lun}`
-  return `${partition.array}/${partition.name}, ${formatSize(partition.sizeBytes)}, ${lun},`
+function describe({ array, name, sizeBytes, grants }: Partition): string {
+  const hosts = grants.map(describeGrant).join(', ') || 'nobody'
+  return `${array}/${name}, ${formatSize(sizeBytes)}, granted to ${hosts},`
+}
+
+function describeGrant({ host, lun, access }: Partition['grants'][number]): string {
+  const who = host === '*' ? 'all hosts' : host
+  return `${who} as LUN ${lun}${access === 'read-only' ? ' read-only' : ''}`
 }

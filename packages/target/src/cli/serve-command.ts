@@ -98,21 +98,19 @@ function describeService(
   config: ServeConfig,
   flags: Flags,
 ): string {
-  const urls = partitions.map((it) => ({
-    ...it,
-    url: it.lun === null ? null : `iscsi://${status.portals[0]}/${status.targetName}/${it.lun}`,
-  }))
+  const base = `iscsi://${status.portals[0]}/${status.targetName}`
   if (flags.json === true) {
-    return `${JSON.stringify({ ...status, socket: config.socketPath, partitions: urls })}\n`
+    return `${JSON.stringify({ ...status, socket: config.socketPath, partitions })}\n`
   }
   const lines = [
     `platterd ${status.version} serves ${status.targetName}`,
     `  state      ${status.stateDirectory}`,
     `  admin      ${config.socketPath}`,
     ...status.portals.map((portal) => `  portal     ${portal}`),
-    ...urls.map(
-      (it) => `  partition  ${it.array}/${it.name}  ${formatSize(it.sizeBytes)}  ${it.url}`,
-    ),
+    ...partitions.flatMap(({ array, name, sizeBytes, grants }) => [
+      `  partition  ${array}/${name}  ${formatSize(sizeBytes)}`,
+      ...grants.map(({ host, lun }) => `    for ${host}: ${base}/${lun}`),
+    ]),
     ...status.problems.map((problem) => `  problem    ${problem}`),
   ]
   return `${lines.join('\n')}\n`

@@ -10,6 +10,13 @@ import { encodeSense } from './sense-format.ts'
 /** Carries a command out, or starts to. It reads the CDB in place and keeps nothing of its own. */
 export type CommandHandler = (task: ScsiTask, unit: LogicalUnit, nexus: ScsiNexus) => void
 
+/**
+ * What a command changes, for which it may be write-protected. `blocks`: the medium, which WRITE PROTECTED
+ * is about. `unit`: what other hosts meet, such as mode parameters and reservations; a nexus to which
+ * the unit is read-only must leave that alone, too. `none`: nothing, or (EXTENDED COPY) it looks itself.
+ */
+export type Effect = 'none' | 'unit' | 'blocks'
+
 export interface Command {
   /** The standard's name, for traces and documents. */
   readonly name: string
@@ -24,6 +31,7 @@ export interface Command {
   readonly usage: Uint8Array
   /** What it needs of the unit, and so which reservations of others forbid it; it may depend on the CDB. */
   readonly access: Access | ((cdb: Buffer, position: number) => Access)
+  readonly effect: Effect
   /** It reads or writes blocks that its CDB names, or any: see block-access.ts. */
   readonly accessesBlocks?: true
   readonly execute: CommandHandler

@@ -7,7 +7,6 @@ import {
   commandsClearedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
-  LUN_MAX,
   logicalUnitNotSupported,
   nexusLossUnitAttention,
   noSense,
@@ -16,12 +15,13 @@ import {
   SenseKey,
   Status,
   senseOf,
+  writeProtected,
 } from '@platter/protocol/scsi'
 import type { Command } from './command.ts'
 import { fail } from './command.ts'
 import { findCommand, unknownCommand } from './command-table.ts'
 import { type LogicalUnit, TRANSFER_MAX_BYTES } from './logical-unit.ts'
-import { ScsiNexus, type UnitsByLun } from './nexus.ts'
+import { ScsiNexus, type UnitView } from './nexus.ts'
 import type { Access } from './reservations.ts'
 import type {
   Nexus,
@@ -32,48 +32,35 @@ import type {
   TaskManagementOutcome,
 } from './scsi-task.ts'
 
-/**
- * Which units an initiator port sees; asked once for each nexus. The map is kept and may change
- * later: `DeviceServer.unitsChanged` says so.
- */
-export type LunMap = (initiatorPort: string) => UnitsByLun
+/** What an initiator port sees, by its name; asked for each nexus, and again after `viewsChanged`. */
+export type ViewOf = (initiatorPort: string) => UnitView
 
 const NACA = 0x04
 
 export class DeviceServer implements TaskExecutor {
   readonly dataOutMaxBytes = TRANSFER_MAX_BYTES
-  readonly #units = new Map<number, LogicalUnit>()
   readonly #nexuses = new Set<ScsiNexus>()
-  readonly #lunMap: LunMap
+  readonly #viewOf: ViewOf
 
-  /** Without a `lunMap` every initiator port sees all that `addUnit` added. */
-  constructor(lunMap?: LunMap) {
-    this.#lunMap = lunMap ?? (() => this.#units)
+  constructor(viewOf: ViewOf) {
+    this.#viewOf = viewOf
   }
 
-  /** Shows `unit` at `lun` to all who have no map of their own. Throws when the LUN is taken. */
-  addUnit(lun: number, unit: LogicalUnit): void {
-    if (!Number.isInteger(lun) || lun < 0 || lun > LUN_MAX) {
-      throw new RangeError(`LUN must be 0 to ${LUN_MAX}, got ${lun}`)
+  /**
+   * `ViewOf` may answer otherwise now: asks again for every nexus, and tells those for which it does.
+   * `done` is called when nothing is under way any more that is not allowed now.
+   */
+  viewsChanged(done: () => void): void {
+    let waiting = 1
+    const settled = () => {
+      waiting--
+      if (waiting === 0) done()
     }
-    const holder = this.#units.get(lun)
-    if (holder) throw new Error(`LUN ${lun} is taken by ${holder.name}`)
-    this.#units.set(lun, unit)
-    this.unitsChanged(this.#units)
-  }
-
-  /** Takes the unit at `lun` away; its tasks in flight go on. False if there was none. */
-  removeUnit(lun: number): boolean {
-    const removed = this.#units.delete(lun)
-    if (removed) this.unitsChanged(this.#units)
-    return removed
-  }
-
-  /** The map that `LunMap` gave for some initiator ports has other units now: their nexuses are told. */
-  unitsChanged(units: UnitsByLun): void {
     for (const nexus of this.#nexuses) {
-      if (nexus.units === units) nexus.unitsChanged()
+      waiting++
+      nexus.look(this.#viewOf(nexus.initiatorPort), settled)
     }
+    settled()
   }
 
   /** The volume of `unit` has grown: takes its new size over, and tells every nexus. */
@@ -84,8 +71,8 @@ export class DeviceServer implements TaskExecutor {
 
   /** Without a `transport` nothing of the nexus can be aborted by another. */
   openNexus(initiatorPort: string, transport?: NexusTransport): Nexus {
-    const units = this.#lunMap(initiatorPort)
-    const nexus = new ScsiNexus(initiatorPort, units, this.#nexuses, transport)
+    const view = this.#viewOf(initiatorPort)
+    const nexus = new ScsiNexus(initiatorPort, view, this.#nexuses, transport)
     this.#nexuses.add(nexus)
     return nexus
   }
@@ -115,6 +102,8 @@ export class DeviceServer implements TaskExecutor {
     else if (hasNaca(task, command)) failNaca(task, command)
     else if (unit.reservations.isReserved && isForbidden(task, command, unit)) {
       task.finish(Status.ReservationConflict)
+    } else if (command.effect !== 'none' && isProtected(command, unit, nexus)) {
+      fail(task, writeProtected)
     } else if (!unit.sanitizer.isIdle && isSanitized(task, command, unit)) {
       fail(task, unit.sanitizer.obstacle ?? noSense)
     } else if (command.accessesBlocks !== true || unit.blockAccess.enterFree(task)) {
@@ -154,12 +143,7 @@ export class DeviceServer implements TaskExecutor {
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     if (unit === undefined) return 'lun-does-not-exist'
-    unit.reset()
-    // Every nexus is told (SAM-5 section 6.3.3), and so are all paths of the host that asked for it.
-    for (const each of this.#nexuses) {
-      each.copies.delete(unit)
-      each.raise(unit, resetUnitAttention)
-    }
+    this.#reset(unit)
     return 'complete'
   }
 
@@ -188,15 +172,18 @@ export class DeviceServer implements TaskExecutor {
     return { more: more.length > 0, ...oldest }
   }
 
-  resetTarget(_nexus: Nexus): TaskManagementOutcome {
-    for (const each of this.#nexuses) {
-      for (const unit of each.units.values()) {
-        unit.reset()
-        each.copies.delete(unit)
-        each.raise(unit, resetUnitAttention)
-      }
-    }
+  resetTarget(nexus: Nexus): TaskManagementOutcome {
+    for (const unit of (nexus as ScsiNexus).units.values()) this.#reset(unit)
     return 'complete'
+  }
+
+  /** Every nexus is told (SAM-5 section 6.3.3), and so are all paths of the host that asked for it. */
+  #reset(unit: LogicalUnit): void {
+    unit.reset()
+    for (const nexus of this.#nexuses) {
+      nexus.copies.delete(unit)
+      nexus.raise(unit, resetUnitAttention)
+    }
   }
 }
 
@@ -215,6 +202,11 @@ function executeWithoutUnit(task: ScsiTask, command: Command | undefined, nexus:
 /** Whether a reservation of another nexus stands in the command's way. */
 function isForbidden(task: ScsiTask, command: Command, unit: LogicalUnit): boolean {
   return !unit.reservations.allows(task.nexus, accessOf(task, command))
+}
+
+/** Whether the unit, or this nexus's part in it, is not to be changed. */
+function isProtected({ effect }: Command, unit: LogicalUnit, nexus: ScsiNexus): boolean {
+  return nexus.isReadOnly(unit) || (effect === 'blocks' && unit.writeProtected)
 }
 
 function accessOf(task: ScsiTask, { access }: Command): Access {

@@ -4,14 +4,19 @@ import {
   decodeLun,
   encodeLun,
   lunsChangedUnitAttention,
+  modeParametersChangedUnitAttention,
   powerOnUnitAttention,
 } from '@platter/protocol/scsi'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
 import { encodeSense } from './sense-format.ts'
 
-/** Logical units by LUN, as one initiator port sees them. */
-export type UnitsByLun = ReadonlyMap<number, LogicalUnit>
+/** The logical units that one initiator port sees: each once. */
+export interface UnitView {
+  readonly byLun: ReadonlyMap<number, LogicalUnit>
+  /** Those of them that it may not change. */
+  readonly readOnly: ReadonlySet<LogicalUnit>
+}
 
 /** Third-party copies of one nexus, in progress or done, by unit and list identifier. */
 export type CopiesByListId = Map<number, CopyStatus>
@@ -21,7 +26,7 @@ export class ScsiNexus implements Nexus {
   /** How to forget a copy whose command is aborted. */
   readonly copying = new Map<ScsiTask, () => void>()
   readonly initiatorPort: string
-  readonly units: UnitsByLun
+  #view: UnitView
   /** Every nexus of the device server, this one with them: what it does may concern the others. */
   readonly peers: ReadonlySet<ScsiNexus>
   readonly #transport: NexusTransport | undefined
@@ -32,12 +37,12 @@ export class ScsiNexus implements Nexus {
 
   constructor(
     initiatorPort: string,
-    units: UnitsByLun,
+    view: UnitView,
     peers: ReadonlySet<ScsiNexus>,
     transport?: NexusTransport,
   ) {
     this.initiatorPort = initiatorPort
-    this.units = units
+    this.#view = view
     this.peers = peers
     this.#transport = transport
     this.#noteUnits()
@@ -45,6 +50,17 @@ export class ScsiNexus implements Nexus {
 
   get answersQueries(): boolean {
     return this.#transport?.answersQueries === true
+  }
+
+  /** What it sees, by LUN. */
+  get units(): ReadonlyMap<number, LogicalUnit> {
+    return this.#view.byLun
+  }
+
+  /** Whether it may not change `unit`, which it sees. */
+  isReadOnly(unit: LogicalUnit): boolean {
+    const { readOnly } = this.#view
+    return readOnly.size !== 0 && readOnly.has(unit)
   }
 
   /** The unit that `task`, one of this nexus, is for; undefined where there is none. */
@@ -125,11 +141,26 @@ export class ScsiNexus implements Nexus {
     }
   }
 
-  /** Units came or went: all conditions are established, and the initiator is told of one. */
-  unitsChanged(): void {
-    this.#noteUnits()
-    // REPORT LUNS is for any LUN: the change of the list belongs to none.
-    this.#report(0, lunsChangedUnitAttention)
+  /**
+   * It sees other units from now on, or may change others: the initiator is told, if that is so. Tasks
+   * that are not allowed any more end; `done` is called when nothing of them is under way.
+   */
+  look(view: UnitView, done: () => void): void {
+    const before = this.#view
+    this.#view = view
+    const listChanged = !isSameMap(before.byLun, view.byLun)
+    if (listChanged) {
+      this.#noteUnits()
+      // REPORT LUNS is for any LUN: the change of the list belongs to none.
+      this.#report(0, lunsChangedUnitAttention)
+    }
+    const seen = new Set(view.byLun.values())
+    for (const unit of before.byLun.values()) {
+      const turned = before.readOnly.has(unit) !== view.readOnly.has(unit)
+      // What is write-protected shows in the header of the mode parameters.
+      if (seen.has(unit) && turned) this.announce(unit, modeParametersChangedUnitAttention)
+    }
+    done()
   }
 
   /** New units report power on, the rest that the list has changed. */
@@ -146,4 +177,11 @@ export class ScsiNexus implements Nexus {
       this.raise(unit, before.has(unit) ? lunsChangedUnitAttention : powerOnUnitAttention)
     }
   }
+}
+
+function isSameMap(
+  one: ReadonlyMap<number, LogicalUnit>,
+  other: ReadonlyMap<number, LogicalUnit>,
+): boolean {
+  return one.size === other.size && [...one].every(([lun, unit]) => other.get(lun) === unit)
 }

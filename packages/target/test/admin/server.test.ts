@@ -76,20 +76,30 @@ t.test('every operation answers what its schema says', async (t) => {
     chunkSizeBytes: 65536,
     disks: [d0, d1],
   })
-  await call(socketPath, 'partition create', { ...key, sizeBytes: MiB })
-  t.match(await call(socketPath, 'partition grow', { ...key, sizeBytes: 2 * MiB }), { lun: 0 })
+  t.match(await call(socketPath, 'partition create', { ...key, sizeBytes: MiB, host: '*' }), {
+    grants: [{ host: '*', lun: 0 }],
+  })
+  t.match(await call(socketPath, 'partition grow', { ...key, sizeBytes: 2 * MiB }), {
+    grants: [{ lun: 0 }],
+  })
   t.equal((await call(socketPath, 'partition list', {})).length, 1)
   t.equal((await call(socketPath, 'disk list', {})).length, 2)
   t.equal((await call(socketPath, 'array list', {})).length, 1)
   await call(socketPath, 'session list', {})
   await call(socketPath, 'session failures', {})
   t.match(await call(socketPath, 'status', {}), { partitionCount: 1, diskCount: 2 })
-  const host = 'iqn.2024-01.org.example:host'
-  t.same(await call(socketPath, 'host set', { name: host, maxConnections: 2 }), {
+  const host = `iqn.2024-01.org.example:${'h'.repeat(199)}`
+  await call(socketPath, 'host create', { name: host, networks: ['192.0.2.0/24'] })
+  t.same(await call(socketPath, 'host set', { name: host, maxConnections: 2, networks: [] }), {
     name: host,
     maxConnections: 2,
   })
   t.equal((await call(socketPath, 'host list', {})).length, 1)
+  const grant = { array: key.array, partition: key.name, host }
+  await call(socketPath, 'grant create', { ...grant, sharing: 'shared', lun: 5 })
+  t.match(await call(socketPath, 'grant set', { ...grant, access: 'read-only' }), { lun: 5 })
+  t.equal((await call(socketPath, 'grant list', {})).length, 2)
+  await call(socketPath, 'grant delete', grant)
   await call(socketPath, 'host delete', { name: host })
   t.same(await call(socketPath, 'session end', { host }), { sessionCount: 0 })
   const redirect = { host, address: '192.0.2.7:3260', permanent: true }
@@ -159,6 +169,18 @@ t.test('nonsense gets a 4xx that says what is wrong, and changes nothing', async
     [['DELETE', '/api/v1/arrays/none'], 404, /no array none/],
     [['PATCH', '/api/v1/partitions/a/b', '{"sizeBytes":512,"name":"c"}'], 400, /given by the URL/],
     [['PATCH', '/api/v1/partitions/a/b', '{"sizeBytes":512}'], 404, /no array a/],
+    [post('/api/v1/hosts', { name: 'host!' }), 400, /wanted an iSCSI name/],
+    [
+      post('/api/v1/hosts', { name: 'iqn.2024-01.a:b', networks: ['x'] }),
+      400,
+      /got x, wanted a net/,
+    ],
+    [
+      post('/api/v1/grants', { array: 'a', partition: 'b', host: '*', lun: 16384 }),
+      400,
+      /lun: got/,
+    ],
+    [post('/api/v1/grants', { array: 'a', partition: 'b', host: '*' }), 404, /no array a/],
   ]
   for (const [[method, url, body, type], status, message] of requests) {
     const answer = await http(socketPath, method, url, body, type)
@@ -198,13 +220,13 @@ t.test('changes asked for at once are made one after another', async (t) => {
   const names = Array.from({ length: 12 }, (_, index) => `p${index}`)
   const outcomes = await Promise.allSettled(
     [...names, 'p0'].map((name) =>
-      callAdmin(socketPath, 'partition create', { array: 'a', name, sizeBytes: 65536 }),
+      callAdmin(socketPath, 'partition create', { array: 'a', name, sizeBytes: 65536, host: '*' }),
     ),
   )
   t.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 12)
-  const luns = (await callAdmin(socketPath, 'partition list', {})).map(({ lun }) => lun)
+  const luns = (await callAdmin(socketPath, 'grant list', {})).map(({ lun }) => lun)
   t.same(
-    luns.sort((a, b) => a! - b!),
+    luns.sort((a, b) => a - b),
     [...names.keys()],
   )
 })

@@ -10,11 +10,11 @@ import {
   TransferFlag,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 512
 const CAPACITY = 1024
@@ -27,7 +27,7 @@ const blockCdb = (opcode: number, lba: number, blockCount: number, flags = 0): B
 
 async function start(writeProtected = false) {
   const volume = new HeldVolume(CAPACITY * BLOCK)
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
   server.addUnit(0, new LogicalUnit({ volume, uuid, name: 'p', writeProtected }))
   const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1')

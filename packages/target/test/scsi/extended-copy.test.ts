@@ -25,6 +25,7 @@ import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { cdbOf, verdict } from '../support/scsi-run.ts'
+import { viewOf } from '../support/shown-units.ts'
 
 const MEBIBYTE = 1024 * 1024
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
@@ -82,7 +83,7 @@ async function start(options: { writeProtected?: boolean } = {}) {
     ]),
     b: new Map([[0, two.unit]]),
   }
-  const server = new DeviceServer((port) => (port.includes(':a') ? maps.a : maps.b))
+  const server = new DeviceServer((port) => viewOf(port.includes(':a') ? maps.a : maps.b))
   const [a, b] = ['a', 'b'].map((name) => server.openNexus(`iqn.2024-01.org.example:${name},i,0x1`))
   const begin = (cdb: ArrayLike<number>, dataOut?: Buffer, nexus = a, lun = 0): FakeTask => {
     const task = new FakeTask({ nexus: nexus!, cdb, lun, dataOut: dataOut ?? Buffer.alloc(0) })

@@ -6,10 +6,10 @@ import {
   ReservationType,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { KeptReservations, ReservationKeeper } from '../../src/scsi/kept-reservations.ts'
 import { type IoCompletion, VolumeError } from '../../src/volume/volume.ts'
 import { Host, makeUnit } from '../support/reservation-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const CONFLICT = 'status 24'
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
@@ -26,7 +26,7 @@ function makeKeeper(kept: KeptReservations | null = null) {
 }
 
 async function keptHosts(keeper: ReservationKeeper): Promise<[Host, Host]> {
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   server.addUnit(0, makeUnit(keeper))
   const all = [new Host(server, 'a'), new Host(server, 'b')] as [Host, Host]
   for (const host of all) await host.exec(TEST_UNIT_READY)
@@ -124,7 +124,7 @@ t.test('what was kept is in force from the start, and every host hears of power 
     registrations: [{ initiatorPort: port('a'), key: 1n, allTargetPorts: true }],
     reservation: { type: ReservationType.ExclusiveAccess, holder: port('a') },
   }
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   server.addUnit(0, makeUnit(makeKeeper(kept).keeper))
   const [a, b] = [new Host(server, 'a'), new Host(server, 'b')]
   for (const host of [a, b]) {

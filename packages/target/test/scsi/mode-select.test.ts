@@ -17,13 +17,13 @@ import {
   PageControl,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { type IoCompletion, VolumeError } from '../../src/volume/volume.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { Host, hosts } from '../support/reservation-run.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0]
 const WRITE = [Opcode.Write10, 0, 0, 0, 0, 0, 0, 0, 1, 0]
@@ -122,7 +122,7 @@ async function isCaching(host: Host): Promise<boolean> {
 
 t.test('with WCE=0, whatever changes blocks is flushed before GOOD', async (t) => {
   const volume = new FlushCounter('p', 64 * 512)
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
   server.addUnit(0, new LogicalUnit({ volume, uuid, name: 'p' }))
   const [a, b] = [new Host(server, 'a'), new Host(server, 'b')]

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { encodeBlockCdb, Opcode, Status, TransferFlag } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 4096
 const CAPACITY = 16 * 1024
@@ -15,7 +15,7 @@ const TRANSFER_MAX_BLOCKS = 4096
 
 async function start(writeProtected = false) {
   const volume = new HeldVolume(CAPACITY * BLOCK)
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
   const options = { volume, uuid, name: 'p', writeProtected, blockSizeBytes: BLOCK }
   server.addUnit(0, new LogicalUnit(options))

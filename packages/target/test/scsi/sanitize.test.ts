@@ -13,12 +13,12 @@ import {
   SanitizeAction,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { SanitizeRequest, SanitizeStore } from '../../src/scsi/sanitizer.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 4096
 const CAPACITY = 600
@@ -56,7 +56,7 @@ async function start(
     sanitizeStore: store,
     sanitizeBytesPerSecond: Number.POSITIVE_INFINITY,
   })
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   server.addUnit(0, unit)
   const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1')
   await run(server, { nexus, cdb: TEST_UNIT_READY })

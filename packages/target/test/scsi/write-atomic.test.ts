@@ -15,12 +15,12 @@ import {
   VpdPage,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
 import { LogicalUnit, type LogicalUnitOptions } from '../../src/scsi/logical-unit.ts'
 import type { AtomicWriter } from '../../src/volume/volume.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 4096
 const CAPACITY = 16 * 1024
@@ -43,7 +43,7 @@ async function start(options: Partial<LogicalUnitOptions> = {}) {
       volume.write(offset, from, position, length, completion)
     },
   }
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   const uuid = '7b2d6f0a-5d0e-4c8f-9a11-000000000001'
   const usual = { volume, atomicWriter, uuid, name: 'p', blockSizeBytes: BLOCK }
   server.addUnit(0, new LogicalUnit({ ...usual, ...options }))

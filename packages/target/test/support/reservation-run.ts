@@ -8,12 +8,13 @@ import {
   PersistentReserveIn,
   PersistentReserveOut,
 } from '@platter/protocol/scsi'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
+import type { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { ReservationKeeper } from '../../src/scsi/kept-reservations.ts'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { Nexus, NexusTransport } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { cdbOf, run, verdict } from './scsi-run.ts'
+import { ShownUnits } from './shown-units.ts'
 
 export interface OutOptions {
   readonly key?: bigint
@@ -103,7 +104,7 @@ export function makeUnit(reservationKeeper?: ReservationKeeper): LogicalUnit {
 
 /** One unit, and hosts that have heard of its power on. */
 export async function hosts(...names: string[]): Promise<Host[]> {
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   server.addUnit(0, makeUnit())
   const all = names.map((name) => new Host(server, name))
   for (const host of all) await host.exec([0])

@@ -1,8 +1,9 @@
 /** Runs CDBs on a DeviceServer without a transport, and says briefly how they ended. */
 import { decodeSense, formatSense, Status } from '@platter/protocol/scsi'
-import { DeviceServer } from '../../src/scsi/device-server.ts'
+import type { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask, type FakeTaskOptions, type Outcome } from './fake-task.ts'
+import { ShownUnits } from './shown-units.ts'
 
 export function run(server: DeviceServer, options: FakeTaskOptions): Promise<Outcome> {
   const task = new FakeTask(options)
@@ -34,7 +35,7 @@ export type Execute = (
 
 /** One unit at LUN 0 of a server, and a nexus that has heard of its power on. */
 export async function serve(unit: LogicalUnit): Promise<Execute> {
-  const server = new DeviceServer()
+  const server = new ShownUnits()
   server.addUnit(0, unit)
   const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1')
   const execute: Execute = (cdb, dataOut = Buffer.alloc(0), segmentBytes = 65536) =>

@@ -11,7 +11,6 @@ import {
   readLba16,
   Status,
   TransferFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkRange } from '../block-range.ts'
@@ -29,8 +28,7 @@ function compareAndWrite(task: ScsiTask, unit: LogicalUnit): void {
   const blockCount = readCompareAndWriteBlockCount(cdb, cdbPosition)
   if ((readFlags(task) & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
   else if (checkRange(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
-    if (unit.writeProtected) fail(task, writeProtected)
-    else if (
+    if (
       blockCount > unit.compareAndWriteBlocksMax ||
       // More data than blocks: so many that their number did not fit into the CDB. Less: another block size.
       task.dataOutLength !== 2 * blockCount * unit.blockSizeBytes
@@ -105,5 +103,6 @@ export const compareAndWriteCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.CompareAndWrite, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 255, 0, CONTROL_USAGE),
   access: 'change',
+  effect: 'blocks',
   execute: compareAndWrite,
 }

@@ -211,7 +211,8 @@ function rangeOf(
     destination.sanitizer.obstacle === null &&
     source.reservations.allows(nexus, 'read') &&
     destination.reservations.allows(nexus, 'change') &&
-    !destination.writeProtected
+    !destination.writeProtected &&
+    !nexus.isReadOnly(destination)
   if (!permitted) return thirdPartyDeviceFailure
   return {
     source,
@@ -284,5 +285,6 @@ export const extendedCopyCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.ExtendedCopy, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'change',
+  effect: 'none',
   execute: extendedCopy,
 }

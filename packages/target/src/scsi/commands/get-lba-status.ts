@@ -95,5 +95,6 @@ export const getLbaStatusCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.ServiceActionIn16, ServiceActionIn.GetLbaStatus, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'read',
+  effect: 'none',
   execute: getLbaStatus,
 }

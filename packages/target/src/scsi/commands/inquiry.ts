@@ -135,6 +135,7 @@ export const inquiryCommand: Command = {
   opcode: Opcode.Inquiry,
   usage: Uint8Array.of(Opcode.Inquiry, 0x01, 0xff, 0xff, 0xff, CONTROL_USAGE),
   access: 'nothing',
+  effect: 'none',
   execute: inquiry,
   executeWithoutUnit: inquiryWithoutUnit,
   passesUnitAttention: true,

@@ -111,6 +111,7 @@ export const modeSelectCommands: readonly Command[] = [
     opcode: Opcode.ModeSelect6,
     usage: Uint8Array.of(Opcode.ModeSelect6, 0x11, 0, 0, 0xff, CONTROL_USAGE),
     access: 'change',
+    effect: 'unit',
     execute: modeSelect,
   },
   {
@@ -118,6 +119,7 @@ export const modeSelectCommands: readonly Command[] = [
     opcode: Opcode.ModeSelect10,
     usage: Uint8Array.of(Opcode.ModeSelect10, 0x11, 0, 0, 0, 0, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'unit',
     execute: modeSelect,
   },
 ]

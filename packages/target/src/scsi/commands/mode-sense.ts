@@ -19,11 +19,12 @@ import {
   defaultModePage,
   modePageCodes,
 } from '../mode-pages.ts'
+import type { ScsiNexus } from '../nexus.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 
 const ALL_SUBPAGES = 0xff
 
-function modeSense(task: ScsiTask, unit: LogicalUnit): void {
+function modeSense(task: ScsiTask, unit: LogicalUnit, nexus: ScsiNexus): void {
   const fields = decodeModeSenseCdb(task.cdb, task.cdbPosition)
   const codes = findCodes(fields.pageCode)
   if (codes.length === 0) {
@@ -40,7 +41,7 @@ function modeSense(task: ScsiTask, unit: LogicalUnit): void {
   }
   const pages = codes.flatMap((code) => pageOf(unit, code, fields.pageControl) ?? [])
   const parameters: ModeParameters = {
-    writeProtected: unit.writeProtected,
+    writeProtected: unit.writeProtected || nexus.isReadOnly(unit),
     dpoFua: true,
     pages: Buffer.concat(pages),
     ...(!fields.disableBlockDescriptor && {
@@ -72,6 +73,7 @@ export const modeSenseCommands: readonly Command[] = [
     opcode: Opcode.ModeSense6,
     usage: Uint8Array.of(Opcode.ModeSense6, 0x08, 0xff, 0xff, 0xff, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: modeSense,
   },
   {
@@ -79,6 +81,7 @@ export const modeSenseCommands: readonly Command[] = [
     opcode: Opcode.ModeSense10,
     usage: Uint8Array.of(Opcode.ModeSense10, 0x18, 255, 255, 0, 0, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: modeSense,
   },
 ]

@@ -10,7 +10,6 @@ import {
   readTransferLength16,
   Status,
   TransferFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkTransfer } from '../block-range.ts'
@@ -30,8 +29,7 @@ function orWrite(task: ScsiTask, unit: LogicalUnit): void {
   const length = blockCount * unit.blockSizeBytes
   if ((readFlags(task) & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
   else if (checkTransfer(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
-    if (unit.writeProtected) fail(task, writeProtected)
-    else if (blockCount === 0) task.finish(Status.Good)
+    if (blockCount === 0) task.finish(Status.Good)
     else if (!unit.dataOutBudget.take(task, length)) task.finish(Status.TaskSetFull)
     else {
       // All data first: nobody has to wait for blocks because this initiator is slow to send.
@@ -117,5 +115,6 @@ export const orWriteCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.OrWrite16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'change',
+  effect: 'blocks',
   execute: orWrite,
 }

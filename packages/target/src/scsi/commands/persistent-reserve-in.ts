@@ -48,6 +48,7 @@ function command(
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.PersistentReserveIn, serviceAction, 0, 0, 0, 0, 0, 255, 255, CONTROL_USAGE),
     access: 'reservation',
+    effect: 'none',
     execute: (task, unit) => {
       const { allocationLength } = decodePersistentReserveInCdb(task.cdb, task.cdbPosition)
       sendParameterData(task, encode(unit), allocationLength)

@@ -233,6 +233,7 @@ export const persistentReserveOutCommands: readonly Command[] = Object.entries(n
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.PersistentReserveOut, Number(serviceAction), 255, 0, 0, 255, 255, 255, 255, CONTROL_USAGE),
     access: 'reservation',
+    effect: 'unit',
     execute: persistentReserveOut,
   }),
 )

@@ -22,6 +22,7 @@ export const preFetchCommands: readonly Command[] = [
     opcode: Opcode.PreFetch10,
     usage: Uint8Array.of(Opcode.PreFetch10, 0, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     execute: preFetch,
   },
   {
@@ -30,6 +31,7 @@ export const preFetchCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.PreFetch16, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     execute: preFetch,
   },
 ]

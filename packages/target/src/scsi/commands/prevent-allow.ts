@@ -26,5 +26,6 @@ export const preventAllowCommand: Command = {
   opcode: Opcode.PreventAllowMediumRemoval,
   usage: Uint8Array.of(Opcode.PreventAllowMediumRemoval, 0, 0, 0, PREVENT, CONTROL_USAGE),
   access: accessOf,
+  effect: 'none',
   execute: preventAllow,
 }

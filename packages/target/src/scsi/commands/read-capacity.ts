@@ -35,6 +35,7 @@ export const readCapacityCommands: readonly Command[] = [
     opcode: Opcode.ReadCapacity10,
     usage: Uint8Array.of(Opcode.ReadCapacity10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'none',
     execute: readCapacity10,
   },
   {
@@ -44,6 +45,7 @@ export const readCapacityCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ServiceActionIn16, ServiceActionIn.ReadCapacity16, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'none',
     execute: readCapacity16,
   },
 ]

@@ -17,6 +17,7 @@ export const readDefectDataCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ReadDefectData10, 0, 0x1f, 0, 0, 0, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     execute: readDefectData,
   },
   {
@@ -25,6 +26,7 @@ export const readDefectDataCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ReadDefectData12, 0x1f, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     execute: readDefectData,
   },
 ]

@@ -100,6 +100,7 @@ export const readCommands: readonly Command[] = [
     opcode: Opcode.Read6,
     usage: Uint8Array.of(Opcode.Read6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: read6,
   },
@@ -108,6 +109,7 @@ export const readCommands: readonly Command[] = [
     opcode: Opcode.Read10,
     usage: Uint8Array.of(Opcode.Read10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: read10,
   },
@@ -117,6 +119,7 @@ export const readCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Read12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: read12,
   },
@@ -126,6 +129,7 @@ export const readCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Read16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: read16,
   },

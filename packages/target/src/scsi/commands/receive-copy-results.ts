@@ -41,6 +41,7 @@ export const receiveCopyResultsCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ReceiveCopyResults, CopyResults.CopyStatus, 255, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: copyStatus,
   },
   {
@@ -50,6 +51,7 @@ export const receiveCopyResultsCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.ReceiveCopyResults, CopyResults.OperatingParameters, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: operatingParameters,
   },
 ]

@@ -42,6 +42,7 @@ export const reportLunsCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.ReportLuns, 0, 255, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'nothing',
+  effect: 'none',
   execute: reportLuns,
   executeWithoutUnit: report,
   passesUnitAttention: true,

@@ -39,5 +39,6 @@ export const reportSupportedFunctionsCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.MaintenanceIn, MaintenanceIn.ReportSupportedTaskManagementFunctions, 0x80, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'change',
+  effect: 'none',
   execute: report,
 }

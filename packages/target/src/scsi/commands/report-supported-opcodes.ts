@@ -22,6 +22,7 @@ export function reportSupportedOpcodesCommand(others: readonly Command[]): Comma
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.MaintenanceIn, MaintenanceIn.ReportSupportedOperationCodes, 0x87, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: (task) => report(task, table),
   }
   const table = [...others, command].sort(

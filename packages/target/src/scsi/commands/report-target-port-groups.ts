@@ -42,5 +42,6 @@ export const reportTargetPortGroupsCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.MaintenanceIn, FORMAT | MaintenanceIn.ReportTargetPortGroups, 0, 0, 0, 0, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'nothing',
+  effect: 'none',
   execute: report,
 }

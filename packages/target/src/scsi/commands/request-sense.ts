@@ -36,6 +36,7 @@ export const requestSenseCommand: Command = {
   opcode: Opcode.RequestSense,
   usage: Uint8Array.of(Opcode.RequestSense, 0x01, 0, 0, 0xff, CONTROL_USAGE),
   access: 'nothing',
+  effect: 'none',
   execute: requestSense,
   executeWithoutUnit: requestSenseWithoutUnit,
   passesUnitAttention: true,

@@ -42,6 +42,7 @@ export const reserveReleaseCommands: readonly Command[] = [
     opcode: Opcode.Reserve6,
     usage: Uint8Array.of(Opcode.Reserve6, BYTE_1, 0, 0, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'unit',
     execute: reserve,
   },
   {
@@ -49,6 +50,7 @@ export const reserveReleaseCommands: readonly Command[] = [
     opcode: Opcode.Release6,
     usage: Uint8Array.of(Opcode.Release6, BYTE_1, 0, 0, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'unit',
     execute: release,
   },
   {
@@ -56,6 +58,7 @@ export const reserveReleaseCommands: readonly Command[] = [
     opcode: Opcode.Reserve10,
     usage: Uint8Array.of(Opcode.Reserve10, BYTE_1, 0, 0, 0, 0, 0, 0, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'unit',
     execute: reserve,
   },
   {
@@ -63,6 +66,7 @@ export const reserveReleaseCommands: readonly Command[] = [
     opcode: Opcode.Release10,
     usage: Uint8Array.of(Opcode.Release10, BYTE_1, 0, 0, 0, 0, 0, 0, 0, CONTROL_USAGE),
     access: 'nothing',
+    effect: 'unit',
     execute: release,
   },
 ]

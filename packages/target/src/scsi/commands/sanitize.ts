@@ -15,7 +15,6 @@ import {
   SanitizeAction,
   type SanitizeCdb,
   Status,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
@@ -30,7 +29,6 @@ function sanitize(task: ScsiTask, unit: LogicalUnit): void {
   const { sanitizer } = unit
   if (fields === undefined) fail(task, invalidFieldInCdb())
   else if (!hasProperLength(fields, unit)) fail(task, invalidFieldInCdb(PARAMETER_LIST_LENGTH_BYTE))
-  else if (unit.writeProtected) fail(task, writeProtected)
   else if (sanitizer.hasFailed && !mayFollowFailure(fields, unit)) {
     fail(task, invalidFieldInCdb(1))
   } else if (fields.serviceAction === SanitizeAction.ExitFailureMode) exitFailureMode(task, unit)
@@ -136,6 +134,7 @@ export const sanitizeCommands: readonly Command[] = Object.entries(names).map(
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Sanitize, 0xe0 | Number(serviceAction), 255, 255, 255, 255, 255, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     execute: sanitize,
   }),
 )

@@ -26,5 +26,6 @@ export const startStopUnitCommand: Command = {
   usage: Uint8Array.of(Opcode.StartStopUnit, 0, 0, 0, POWER_CONDITION | LOEJ | START, CONTROL_USAGE),
   // Only START=1 is done at all, and that conflicts with nothing (SBC-3 table 13).
   access: 'nothing',
+  effect: 'none',
   execute: startStopUnit,
 }

@@ -31,6 +31,7 @@ export const synchronizeCacheCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache10, 0, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: synchronizeCache,
   },
   {
@@ -39,6 +40,7 @@ export const synchronizeCacheCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.SynchronizeCache16, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'none',
     execute: synchronizeCache,
   },
 ]

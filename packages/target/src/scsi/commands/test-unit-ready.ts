@@ -13,5 +13,6 @@ export const testUnitReadyCommand: Command = {
   opcode: Opcode.TestUnitReady,
   usage: Uint8Array.of(Opcode.TestUnitReady, 0, 0, 0, 0, CONTROL_USAGE),
   access: 'readiness',
+  effect: 'none',
   execute: testUnitReady,
 }

@@ -13,7 +13,6 @@ import {
   UNMAP_DESCRIPTOR_LENGTH,
   UNMAP_HEADER_LENGTH,
   UnmapFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import type { Command } from '../command.ts'
@@ -26,11 +25,10 @@ import { failWithVolumeError } from '../volume-failure.ts'
 /** A list that has more than this has too many descriptors, whatever they are. */
 const LIST_MAX_BYTES = UNMAP_HEADER_LENGTH + UNMAP_DESCRIPTORS_MAX * UNMAP_DESCRIPTOR_LENGTH + 15
 
-function unmap(task: ScsiTask, unit: LogicalUnit): void {
+function unmap(task: ScsiTask): void {
   const { cdb, cdbPosition } = task
   const listLength = readUnmapListLength(cdb, cdbPosition)
   if ((cdb.readUInt8(cdbPosition + 1) & UnmapFlag.Anchor) !== 0) fail(task, invalidFieldInCdb(1, 0))
-  else if (unit.writeProtected) fail(task, writeProtected)
   else if (listLength === 0) task.finish(Status.Good)
   else if (listLength < UNMAP_HEADER_LENGTH) fail(task, parameterListLengthError)
   else if (listLength > LIST_MAX_BYTES) fail(task, invalidFieldInParameterList)
@@ -86,5 +84,6 @@ export const unmapCommand: Command = {
   usage: Uint8Array.of(Opcode.Unmap, UnmapFlag.Anchor, 0, 0, 0, 0, 0, 255, 255, CONTROL_USAGE),
   accessesBlocks: true,
   access: 'change',
+  effect: 'blocks',
   execute: unmap,
 }

@@ -78,6 +78,7 @@ export const verifyCommands: readonly Command[] = [
     opcode: Opcode.Verify10,
     usage: Uint8Array.of(Opcode.Verify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: verify,
   },
@@ -87,6 +88,7 @@ export const verifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: verify,
   },
@@ -96,6 +98,7 @@ export const verifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Verify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'read',
+    effect: 'none',
     accessesBlocks: true,
     execute: verify,
   },

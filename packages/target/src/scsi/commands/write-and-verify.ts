@@ -10,7 +10,6 @@ import {
   readTransferLength,
   Status,
   VerifyFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkTransfer } from '../block-range.ts'
@@ -32,7 +31,6 @@ function writeAndVerify(task: ScsiTask, unit: LogicalUnit): void {
   if ((flags & VerifyFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
   else if (checkTransfer(task, unit, lba, blockCount)) {
     if (byteCheck > ByteCheck.All) fail(task, invalidFieldInCdb(1, 2))
-    else if (unit.writeProtected) fail(task, writeProtected)
     else if (blockCount === 0) task.finish(Status.Good)
     else {
       const written = byteCheck === ByteCheck.All ? new WrittenData(unit.volume) : null
@@ -85,6 +83,7 @@ export const writeAndVerifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.WriteAndVerify10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: writeAndVerify,
   },
@@ -94,6 +93,7 @@ export const writeAndVerifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.WriteAndVerify12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: writeAndVerify,
   },
@@ -103,6 +103,7 @@ export const writeAndVerifyCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.WriteAndVerify16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: writeAndVerify,
   },

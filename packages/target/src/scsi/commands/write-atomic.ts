@@ -11,7 +11,6 @@ import {
   readLba16,
   Status,
   TransferFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { AtomicWriter } from '../../volume/volume.ts'
 import { checkRange } from '../block-range.ts'
@@ -33,8 +32,7 @@ function writeAtomic(task: ScsiTask, unit: LogicalUnit): void {
   else if (checkRange(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
     // A boundary allows to write the pieces between boundaries apart: all at once is more than that.
     const boundary = readAtomicBoundary(cdb, cdbPosition)
-    if (unit.writeProtected) fail(task, writeProtected)
-    else if (boundary > unit.atomicBlocksMax) fail(task, invalidFieldInCdb(BOUNDARY_BYTE))
+    if (boundary > unit.atomicBlocksMax) fail(task, invalidFieldInCdb(BOUNDARY_BYTE))
     else if (blockCount > unit.atomicBlocksMax) fail(task, invalidFieldInCdb(LENGTH_BYTE))
     else if (blockCount === 0) task.finish(Status.Good)
     else if (!unit.dataOutBudget.take(task, length)) task.finish(Status.TaskSetFull)
@@ -71,5 +69,6 @@ export const writeAtomicCommand: Command = {
   // biome-ignore format: a CDB is one line
   usage: Uint8Array.of(Opcode.WriteAtomic16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
   access: 'change',
+  effect: 'blocks',
   execute: writeAtomic,
 }

@@ -12,7 +12,6 @@ import {
   readTransferLength10,
   readTransferLength16,
   WriteSameFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import type { VolumeError } from '../../volume/volume.ts'
 import { checkRange, transferLengthPosition } from '../block-range.ts'
@@ -29,9 +28,8 @@ function writeSame10(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
   const blockCount = readTransferLength10(cdb, cdbPosition)
   const flags = readFlags(task)
-  if (unit.writeProtected) fail(task, writeProtected)
   // Bit 0 is NDOB in the 16 byte CDB only; here it was RELADR.
-  else if ((flags & WriteSameFlag.NoDataOut) !== 0) fail(task, invalidFieldInCdb(1, 0))
+  if ((flags & WriteSameFlag.NoDataOut) !== 0) fail(task, invalidFieldInCdb(1, 0))
   // LBPWS10 is 0: hosts unmap by UNMAP or WRITE SAME(16).
   else if ((flags & WriteSameFlag.Unmap) !== 0) fail(task, invalidFieldInCdb(1, 3))
   else writeSame(task, unit, readLba10(cdb, cdbPosition), blockCount)
@@ -47,8 +45,7 @@ function writeSame(task: ScsiTask, unit: LogicalUnit, lba: number, blockCount: n
   const wrongBit = findWrongBit(flags)
   if (wrongBit !== undefined) fail(task, invalidFieldInCdb(1, wrongBit))
   else if (checkRange(task, unit, lba, blockCount)) {
-    if (unit.writeProtected) fail(task, writeProtected)
-    else if (countBlocks(unit, lba, blockCount) > unit.writeSameBlocksMax) {
+    if (countBlocks(unit, lba, blockCount) > unit.writeSameBlocksMax) {
       fail(task, invalidFieldInCdb(transferLengthPosition(task)))
     } else if ((flags & WriteSameFlag.NoDataOut) !== 0) {
       fill(task, unit, Buffer.alloc(unit.blockSizeBytes))
@@ -136,6 +133,7 @@ export const writeSameCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.WriteSame10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     accessesBlocks: true,
     access: 'change',
+    effect: 'blocks',
     execute: writeSame10,
   },
   {
@@ -145,6 +143,7 @@ export const writeSameCommands: readonly Command[] = [
     usage: Uint8Array.of(Opcode.WriteSame16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     accessesBlocks: true,
     access: 'change',
+    effect: 'blocks',
     execute: writeSame16,
   },
 ]

@@ -12,7 +12,6 @@ import {
   readTransferLength16,
   Status,
   TransferFlag,
-  writeProtected,
 } from '@platter/protocol/scsi'
 import { checkTransfer } from '../block-range.ts'
 import type { Command } from '../command.ts'
@@ -56,9 +55,7 @@ function write(
     return
   }
   if (!checkTransfer(task, unit, lba, blockCount)) return
-  if (unit.writeProtected) {
-    fail(task, writeProtected)
-  } else if (blockCount === 0) {
+  if (blockCount === 0) {
     task.finish(Status.Good)
   } else {
     task.next = (flags & TransferFlag.Fua) === 0 ? finishWritten : flushWritten
@@ -74,6 +71,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write6,
     usage: Uint8Array.of(Opcode.Write6, 0x1f, 0xff, 0xff, 0xff, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: write6,
   },
@@ -82,6 +80,7 @@ export const writeCommands: readonly Command[] = [
     opcode: Opcode.Write10,
     usage: Uint8Array.of(Opcode.Write10, FLAGS, 255, 255, 255, 255, 0, 255, 255, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: write10,
   },
@@ -91,6 +90,7 @@ export const writeCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write12, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: write12,
   },
@@ -100,6 +100,7 @@ export const writeCommands: readonly Command[] = [
     // biome-ignore format: a CDB is one line
     usage: Uint8Array.of(Opcode.Write16, FLAGS, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, CONTROL_USAGE),
     access: 'change',
+    effect: 'blocks',
     accessesBlocks: true,
     execute: write16,
   },

@@ -77,6 +77,8 @@ export const writeProtected = senseOf(SenseKey.DataProtect, 0x2700)
 export const spaceAllocationFailed = senseOf(SenseKey.DataProtect, 0x2707)
 export const sanitizeFailed = senseOf(SenseKey.MediumError, 0x3103)
 export const internalTargetFailure = senseOf(SenseKey.HardwareError, 0x4400)
+/** What came with a command, beside its CDB, is not known: INVALID MESSAGE ERROR. */
+export const invalidMessage = senseOf(SenseKey.IllegalRequest, 0x4900)
 /** The initiator sent fewer bytes than the command needs. */
 export const dataPhaseError = senseOf(SenseKey.AbortedCommand, 0x4b00)
 export const powerOnUnitAttention = senseOf(SenseKey.UnitAttention, 0x2900)

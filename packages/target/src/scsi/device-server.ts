@@ -7,6 +7,7 @@ import {
   commandsClearedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
+  invalidMessage,
   logicalUnitNotSupported,
   nexusLossUnitAttention,
   noSense,
@@ -23,13 +24,14 @@ import { findCommand, unknownCommand } from './command-table.ts'
 import { type LogicalUnit, TRANSFER_MAX_BYTES } from './logical-unit.ts'
 import { ScsiNexus, type UnitView } from './nexus.ts'
 import type { Access } from './reservations.ts'
-import type {
-  Nexus,
-  NexusTransport,
-  PendingEvent,
-  ScsiTask,
-  TaskExecutor,
-  TaskManagementOutcome,
+import {
+  type Nexus,
+  type NexusTransport,
+  type PendingEvent,
+  type ScsiTask,
+  TaskAttribute,
+  type TaskExecutor,
+  type TaskManagementOutcome,
 } from './scsi-task.ts'
 
 /** What an initiator port sees, by its name; asked for each nexus, and again after `viewsChanged`. */
@@ -106,9 +108,8 @@ export class DeviceServer implements TaskExecutor {
       fail(task, writeProtected)
     } else if (!unit.sanitizer.isIdle && isSanitized(task, command, unit)) {
       fail(task, unit.sanitizer.obstacle ?? noSense)
-    } else if (command.accessesBlocks !== true || unit.blockAccess.enterFree(task)) {
-      command.execute(task, unit, nexus)
-    } else enterBlocks(task, command, unit, nexus)
+    } else if (unit.taskSet.enableFree(task)) begin(task, command, unit, nexus)
+    else enable(task, command, unit, nexus)
   }
 
   aborted(task: ScsiTask): void {
@@ -124,6 +125,7 @@ export class DeviceServer implements TaskExecutor {
   ended(task: ScsiTask): void {
     const unit = task.unit as LogicalUnit | null
     if (unit === null) return
+    unit.taskSet.leave(task)
     unit.blockAccess.leave(task)
     unit.dataOutBudget.release(task)
     ;(task.nexus as ScsiNexus).taskEnded(task)
@@ -187,7 +189,19 @@ export class DeviceServer implements TaskExecutor {
   }
 }
 
-/** Apart from `execute`, which would make room for what the closure holds with every command. */
+function begin(task: ScsiTask, command: Command, unit: LogicalUnit, nexus: ScsiNexus): void {
+  if (command.accessesBlocks !== true || unit.blockAccess.enterFree(task)) {
+    command.execute(task, unit, nexus)
+  } else enterBlocks(task, command, unit, nexus)
+}
+
+/** For a task with an attribute that means something, or beside one. */
+function enable(task: ScsiTask, command: Command, unit: LogicalUnit, nexus: ScsiNexus): void {
+  if (task.attribute === TaskAttribute.Other) fail(task, invalidMessage)
+  else unit.taskSet.enable(task, () => begin(task, command, unit, nexus))
+}
+
+/** Apart from `begin`, which would make room for what the closure holds with every command. */
 function enterBlocks(task: ScsiTask, command: Command, unit: LogicalUnit, nexus: ScsiNexus): void {
   const proceed = () => command.execute(task, unit, nexus)
   if (unit.blockAccess.enter(task, proceed)) proceed()

@@ -6,6 +6,7 @@ import { DataOutBudget } from './data-out-budget.ts'
 import type { ReservationKeeper } from './kept-reservations.ts'
 import { Reservations } from './reservations.ts'
 import { Sanitizer, type SanitizeStore } from './sanitizer.ts'
+import { TaskSet } from './task-set.ts'
 
 /** MAXIMUM TRANSFER LENGTH: what one READ, WRITE and their like may move. */
 export const TRANSFER_MAX_BYTES = 16 * 1024 * 1024
@@ -74,6 +75,8 @@ export class LogicalUnit {
   writeCacheEnabled = true
   /** SWP: hosts have asked for write protection. */
   softwareWriteProtect = false
+  /** Which of its commands may begin. */
+  readonly taskSet = new TaskSet()
   /** Who is at its blocks. */
   readonly blockAccess = new BlockAccess()
   /** What its commands may gather before they act. */

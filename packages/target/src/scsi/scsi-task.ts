@@ -57,6 +57,16 @@ export interface NexusTransport {
   reportEvent(lun: Buffer, sense: Buffer): void
 }
 
+/** When a command may begin, beside the others of its unit (SAM-5 section 8.6). */
+export const TaskAttribute = {
+  Simple: 0,
+  Ordered: 1,
+  HeadOfQueue: 2,
+  /** ACA, or one that no standard knows. */
+  Other: 3,
+} as const
+export type TaskAttribute = (typeof TaskAttribute)[keyof typeof TaskAttribute]
+
 /** Continues a command after something it waited for: a plain function, so that none is made per command. */
 export type TaskStep = (task: ScsiTask, error: VolumeError | null) => void
 
@@ -74,6 +84,7 @@ export interface ScsiTask {
   /** The CDB, padded with zeros to 16 bytes, at `cdb[cdbPosition]`; it stays valid until the command ends. */
   readonly cdb: Buffer
   readonly cdbPosition: number
+  readonly attribute: TaskAttribute
   /** Bytes the initiator says it will send for this command; 0 when it sends none. */
   readonly dataOutLength: number
   /** Run after `receiveExtent`, `receiveData`, a failed `sendExtent`, and each operation begun with `awaitIo`. */
@@ -81,7 +92,9 @@ export interface ScsiTask {
   /** Scratch for the SCSI layer: the logical unit, and one number or object, kept between steps. */
   unit: unknown
   state: unknown
-  /** The SCSI layer's as well: where block-access.ts has the task; -1 when a command comes. */
+  /** The SCSI layer's as well: whether task-set.ts has let the task begin; false when a command comes. */
+  isEnabled: boolean
+  /** Where block-access.ts has the task; -1 when a command comes. */
   blockAccessIndex: number
 
   /** Ends the command without data: GOOD, RESERVATION CONFLICT, BUSY, … */

@@ -3,14 +3,15 @@
  * ScsiTask that the SCSI layer sees. Records are made once per command slot and used again.
  */
 import { RESERVED_TAG, type ScsiCommand } from '@platter/protocol/iscsi'
-import type {
-  ExtentDestination,
-  ExtentSource,
-  IoCompletion,
-  Nexus,
-  ScsiTask,
-  TaskStep,
-  VolumeError,
+import {
+  type ExtentDestination,
+  type ExtentSource,
+  type IoCompletion,
+  type Nexus,
+  type ScsiTask,
+  TaskAttribute,
+  type TaskStep,
+  type VolumeError,
 } from '../scsi/scsi-task.ts'
 
 export const TaskStage = {
@@ -45,6 +46,14 @@ export interface TaskOwner {
 /** What can be outstanding for one command; the policy's MaxOutstandingR2T stays within it. */
 export const R2T_LIMIT = 8
 
+/** By the number in the SCSI Command PDU (RFC 7143 section 11.3.1): 0 is for untagged ones. */
+const attributes: readonly TaskAttribute[] = [
+  TaskAttribute.Simple,
+  TaskAttribute.Simple,
+  TaskAttribute.Ordered,
+  TaskAttribute.HeadOfQueue,
+]
+
 const SENSE_MAX = 252
 const NO_DATA = Buffer.alloc(0)
 const GOOD = 0x00
@@ -67,6 +76,7 @@ export class Task implements ScsiTask, IoCompletion {
   isRead = false
   isWrite = false
 
+  attribute: TaskAttribute = TaskAttribute.Simple
   readonly lunBuffer = Buffer.alloc(8)
   readonly lunPosition = 0
   readonly cdb = Buffer.alloc(16)
@@ -74,6 +84,7 @@ export class Task implements ScsiTask, IoCompletion {
   next: TaskStep = unset
   unit: unknown = null
   state: unknown = null
+  isEnabled = false
   blockAccessIndex = -1
 
   status = GOOD
@@ -150,6 +161,7 @@ export class Task implements ScsiTask, IoCompletion {
     this.expectedDataTransferLength = command.expectedDataTransferLength
     this.isRead = command.read
     this.isWrite = command.write
+    this.attribute = attributes[command.attribute] ?? TaskAttribute.Other
     const { buffer } = command
     for (let i = 0; i < 8; i++) this.lunBuffer[i] = buffer[command.lunPosition + i] as number
     for (let i = 0; i < 16; i++) this.cdb[i] = buffer[command.cdbPosition + i] as number

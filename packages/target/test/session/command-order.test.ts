@@ -9,6 +9,7 @@ import {
 } from '@platter/protocol/iscsi'
 import fc from 'fast-check'
 import t from 'tap'
+import { TaskAttribute } from '../../src/scsi/scsi-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
 import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
 
@@ -253,3 +254,11 @@ function ping(fill: (pdu: NopOut) => void): [NopOut, (pdu: NopOut) => void] {
     },
   ]
 }
+
+t.test('the task attribute of a command is passed on (RFC 7143 section 11.3.1)', (t) => {
+  const { initiator, executor } = start()
+  const { Simple, Ordered, HeadOfQueue, Other } = TaskAttribute
+  for (const attribute of [0, 1, 2, 3, 4, 5]) initiator.command({ ...inquiry, attribute })
+  t.same(executor.attributes, [Simple, Simple, Ordered, HeadOfQueue, Other, Other])
+  t.end()
+})

@@ -8,6 +8,7 @@ import type {
   NexusTransport,
   PendingEvent,
   ScsiTask,
+  TaskAttribute,
   TaskExecutor,
   TaskManagementOutcome,
 } from '../../src/scsi/scsi-task.ts'
@@ -23,6 +24,7 @@ export class BlockExecutor implements TaskExecutor {
   readonly transports: NexusTransport[] = []
   readonly closedNexuses: Nexus[] = []
   readonly executed: number[] = []
+  readonly attributes: TaskAttribute[] = []
   readonly gathered: Buffer[] = []
   readonly abortedTasks: ScsiTask[] = []
   readonly endedTasks: ScsiTask[] = []
@@ -51,6 +53,7 @@ export class BlockExecutor implements TaskExecutor {
     const opcode = task.cdb[0] as number
     const offset = task.cdb.readUInt32BE(2) * BLOCK_BYTES
     const length = task.cdb.readUInt16BE(7) * BLOCK_BYTES
+    this.attributes.push(task.attribute)
     this.executed.push(task.cdb.readUInt32BE(2))
     if ((opcode & 0xfd) === 0x28 && offset + length > this.volume.sizeBytes) {
       task.checkCondition(SENSE)

@@ -1,11 +1,12 @@
 /** A ScsiTask without a transport: a command goes in, its outcome can be waited for. */
 import { encodeLun, LUN_LENGTH, Status } from '@platter/protocol/scsi'
-import type {
-  ExtentDestination,
-  ExtentSource,
-  Nexus,
-  ScsiTask,
-  TaskStep,
+import {
+  type ExtentDestination,
+  type ExtentSource,
+  type Nexus,
+  type ScsiTask,
+  TaskAttribute,
+  type TaskStep,
 } from '../../src/scsi/scsi-task.ts'
 import type { IoCompletion, VolumeError } from '../../src/volume/volume.ts'
 
@@ -20,6 +21,7 @@ export interface FakeTaskOptions {
   readonly lun?: number | Buffer
   /** The CDB, shorter than 16 bytes as it may be. */
   readonly cdb: ArrayLike<number>
+  readonly attribute?: TaskAttribute
   readonly dataOut?: Buffer
   /** Bytes of `dataOut` handed over at a time. */
   readonly segmentBytes?: number
@@ -37,7 +39,9 @@ export class FakeTask implements ScsiTask {
   }
   unit: unknown = null
   state: unknown = null
+  isEnabled = false
   blockAccessIndex = -1
+  readonly attribute: TaskAttribute
   /** Told when the task has ended, as a transport tells its executor. */
   onEnded: (task: FakeTask) => void = () => {}
   dataOut: Buffer = Buffer.alloc(0)
@@ -52,6 +56,7 @@ export class FakeTask implements ScsiTask {
 
   constructor(options: FakeTaskOptions) {
     this.nexus = options.nexus
+    this.attribute = options.attribute ?? TaskAttribute.Simple
     const { lun = 0 } = options
     if (typeof lun === 'number') encodeLun(this.lunBuffer, this.lunPosition, lun)
     else lun.copy(this.lunBuffer, this.lunPosition, 0, LUN_LENGTH)

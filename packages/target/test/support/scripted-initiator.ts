@@ -225,6 +225,8 @@ export class ScriptedInitiator {
       write?: boolean
       final?: boolean
       immediate?: boolean
+      /** ATTR of RFC 7143 section 11.3.1. */
+      attribute?: number
       cmdSN?: number
       tag?: number
       /** Below 256. */
@@ -241,7 +243,7 @@ export class ScriptedInitiator {
         pdu.final = options.final ?? true
         pdu.read = options.read ?? false
         pdu.write = options.write ?? false
-        pdu.attribute = 1
+        pdu.attribute = options.attribute ?? 1
         pdu.initiatorTaskTag = tag
         pdu.expectedDataTransferLength = options.expected ?? (options.blocks ?? 0) * 512
         pdu.cmdSN = options.cmdSN ?? this.cmdSN

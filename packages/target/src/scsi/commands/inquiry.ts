@@ -85,8 +85,8 @@ const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
 function extendedInquiry(): Buffer {
   return encodeExtendedInquiry({
     simpleTasks: true,
-    orderedTasks: false,
-    headOfQueueTasks: false,
+    orderedTasks: true,
+    headOfQueueTasks: true,
     volatileCache: true,
   })
 }

@@ -32,9 +32,10 @@ export class AuthenticatingTarget {
     this.lun = lun
   }
 
-  static async start(): Promise<AuthenticatingTarget> {
+  /** The server is given `more` flags as well. */
+  static async start(more: readonly string[] = []): Promise<AuthenticatingTarget> {
     // Tests fail to authenticate more often than hosts do.
-    const flags = ['--slow-logins-after', '1000']
+    const flags = ['--slow-logins-after', '1000', ...more]
     const process = await TargetProcess.start(temporaryDirectory(), flags)
     const { lun } = await process.createPartition({
       directory: temporaryDirectory(),

@@ -319,11 +319,13 @@ export class TargetLogin {
 
   /** A response that agrees to nothing yet. */
   #fields({ currentStage }: LoginRequest, text: Buffer): LoginResponseFields {
+    const known = Object.values<number>(StageNumber).includes(currentStage)
     return {
       status: LoginStatus.Success,
       transit: false,
       continued: false,
-      currentStage,
+      // The number that no stage has is reserved, and not for us to send either.
+      currentStage: known ? currentStage : StageNumber.Security,
       nextStage: 0,
       versionMax: Math.max(...protocolVersions.map(({ number }) => number)),
       versionActive: this.#version.number,

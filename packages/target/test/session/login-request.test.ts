@@ -99,3 +99,10 @@ t.test('identifiers must stay the same throughout a login', async (t) => {
   cut.receive(request({ currentStage: 1, continued: true }), Buffer.from('Init'))
   refuses(t, send(cut, { ...toFullFeature, cid: 2 }), LoginStatus.InitiatorError, /cid changed/)
 })
+
+t.test('a refusal names no stage that there is not (RFC 7143 §11.13.3)', async (t) => {
+  const answer = send(target(), { currentStage: 2 }, names)
+  refuses(t, answer, LoginStatus.InitiatorError)
+  t.equal(answer.currentStage, 0)
+  t.equal(send(target(), { currentStage: 3 }, names).currentStage, 3)
+})

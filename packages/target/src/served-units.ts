@@ -44,6 +44,8 @@ export class ServedUnits implements PartitionServer {
       sanitizeStore: this.#sanitizes.storeOf(id),
     })
     this.#units.set(id, unit)
+    // What a crash has left of hosts that had lost the partition ends now.
+    this.devices.endForeignReservations(unit, () => {})
     this.devices.viewsChanged(() => {})
   }
 
@@ -59,8 +61,11 @@ export class ServedUnits implements PartitionServer {
   }
 
   /** Hosts see what they are granted now; resolves when none does any more what it may not. */
-  grantsChanged(): Promise<void> {
-    return new Promise((resolve) => this.devices.viewsChanged(resolve))
+  async grantsChanged(): Promise<void> {
+    await new Promise<void>((resolve) => this.devices.viewsChanged(resolve))
+    for (const unit of this.#units.values()) {
+      await new Promise<void>((resolve) => this.devices.endForeignReservations(unit, resolve))
+    }
   }
 
   /** The volumes are about to be closed: nothing of the units' own may be at them any more. */

@@ -22,8 +22,9 @@ import type { Command } from './command.ts'
 import { fail } from './command.ts'
 import { findCommand, unknownCommand } from './command-table.ts'
 import { type LogicalUnit, TRANSFER_MAX_BYTES } from './logical-unit.ts'
-import { ScsiNexus, type UnitView } from './nexus.ts'
+import { ScsiNexus, sees, type ViewOf } from './nexus.ts'
 import type { Access } from './reservations.ts'
+import { senseIfForbidden } from './revocation.ts'
 import {
   type Nexus,
   type NexusTransport,
@@ -33,9 +34,6 @@ import {
   type TaskExecutor,
   type TaskManagementOutcome,
 } from './scsi-task.ts'
-
-/** What an initiator port sees, by its name; asked for each nexus, and again after `viewsChanged`. */
-export type ViewOf = (initiatorPort: string) => UnitView
 
 const NACA = 0x04
 
@@ -60,9 +58,30 @@ export class DeviceServer implements TaskExecutor {
     }
     for (const nexus of this.#nexuses) {
       waiting++
-      nexus.look(this.#viewOf(nexus.initiatorPort), settled)
+      nexus.look(this.#viewOf(nexus.initiatorPort))
+      nexus.failTasks((task) => senseIfForbidden(task, nexus), settled)
     }
     settled()
+  }
+
+  /**
+   * Ends the registrations and reservations of `unit` whose initiator ports do not see it any more. `done`
+   * is called when that is durable; if it cannot be made so, to be called again after a restart mends it.
+   */
+  endForeignReservations(unit: LogicalUnit, done: () => void): void {
+    const { reservations, reservationKeeper } = unit
+    const { outlastsPower } = reservations
+    const attentions = reservations.removePorts((port) => !sees(this.#viewOf(port), unit))
+    if (attentions === null) {
+      done()
+      return
+    }
+    for (const nexus of this.#nexuses) {
+      const attention = attentions.get(nexus.initiatorPort)
+      if (attention !== undefined) nexus.raise(unit, attention)
+    }
+    if (reservationKeeper === null || !outlastsPower) done()
+    else reservationKeeper.keep(reservations.toKeep(), { ioCompleted: done })
   }
 
   /** The volume of `unit` has grown: takes its new size over, and tells every nexus. */
@@ -73,8 +92,7 @@ export class DeviceServer implements TaskExecutor {
 
   /** Without a `transport` nothing of the nexus can be aborted by another. */
   openNexus(initiatorPort: string, transport?: NexusTransport): Nexus {
-    const view = this.#viewOf(initiatorPort)
-    const nexus = new ScsiNexus(initiatorPort, view, this.#nexuses, transport)
+    const nexus = new ScsiNexus(initiatorPort, this.#viewOf, this.#nexuses, transport)
     this.#nexuses.add(nexus)
     return nexus
   }
@@ -140,6 +158,11 @@ export class DeviceServer implements TaskExecutor {
     const unit = (nexus as ScsiNexus).units.get(decodeLun(lun, 0))
     const { units } = task.nexus as ScsiNexus
     return unit !== undefined && unit === units.get(decodeLun(task.lunBuffer, task.lunPosition))
+  }
+
+  isVisible(task: ScsiTask, nexus: Nexus): boolean {
+    const unit = (task.nexus as ScsiNexus).unitOf(task)
+    return unit !== undefined && (nexus as ScsiNexus).sees(unit)
   }
 
   resetLogicalUnit(nexus: Nexus, lun: Buffer): TaskManagementOutcome {

@@ -7,6 +7,7 @@ import {
   modeParametersChangedUnitAttention,
   powerOnUnitAttention,
 } from '@platter/protocol/scsi'
+import type { CopyRange } from './block-copy.ts'
 import type { LogicalUnit } from './logical-unit.ts'
 import type { Nexus, NexusTransport, ScsiTask } from './scsi-task.ts'
 import { encodeSense } from './sense-format.ts'
@@ -18,14 +19,28 @@ export interface UnitView {
   readonly readOnly: ReadonlySet<LogicalUnit>
 }
 
+/** What an initiator port sees, by its name; asked for each nexus, and again when that may have changed. */
+export type ViewOf = (initiatorPort: string) => UnitView
+
+export function sees({ byLun }: UnitView, unit: LogicalUnit): boolean {
+  for (const seen of byLun.values()) if (seen === unit) return true
+  return false
+}
+
 /** Third-party copies of one nexus, in progress or done, by unit and list identifier. */
 export type CopiesByListId = Map<number, CopyStatus>
 
+export interface CopyInProgress {
+  readonly ranges: readonly CopyRange[]
+  /** To be called when its command is aborted. */
+  forget(): void
+}
+
 export class ScsiNexus implements Nexus {
   readonly copies = new Map<LogicalUnit, CopiesByListId>()
-  /** How to forget a copy whose command is aborted. */
-  readonly copying = new Map<ScsiTask, () => void>()
+  readonly copying = new Map<ScsiTask, CopyInProgress>()
   readonly initiatorPort: string
+  readonly #viewOf: ViewOf
   #view: UnitView
   /** Every nexus of the device server, this one with them: what it does may concern the others. */
   readonly peers: ReadonlySet<ScsiNexus>
@@ -37,12 +52,13 @@ export class ScsiNexus implements Nexus {
 
   constructor(
     initiatorPort: string,
-    view: UnitView,
+    viewOf: ViewOf,
     peers: ReadonlySet<ScsiNexus>,
     transport?: NexusTransport,
   ) {
     this.initiatorPort = initiatorPort
-    this.#view = view
+    this.#viewOf = viewOf
+    this.#view = viewOf(initiatorPort)
     this.peers = peers
     this.#transport = transport
     this.#noteUnits()
@@ -52,9 +68,18 @@ export class ScsiNexus implements Nexus {
     return this.#transport?.answersQueries === true
   }
 
+  /** Whether the initiator port of that name sees `unit`, logged in or not. */
+  isSeenBy(port: string, unit: LogicalUnit): boolean {
+    return sees(this.#viewOf(port), unit)
+  }
+
   /** What it sees, by LUN. */
   get units(): ReadonlyMap<number, LogicalUnit> {
     return this.#view.byLun
+  }
+
+  sees(unit: LogicalUnit): boolean {
+    return sees(this.#view, unit)
   }
 
   /** Whether it may not change `unit`, which it sees. */
@@ -90,7 +115,7 @@ export class ScsiNexus implements Nexus {
   /** The task is over; one that was copying has been aborted. */
   taskEnded(task: ScsiTask): void {
     if (this.copying.size === 0) return
-    this.copying.get(task)?.()
+    this.copying.get(task)?.forget()
     this.copying.delete(task)
   }
 
@@ -141,11 +166,14 @@ export class ScsiNexus implements Nexus {
     }
   }
 
-  /**
-   * It sees other units from now on, or may change others: the initiator is told, if that is so. Tasks
-   * that are not allowed any more end; `done` is called when nothing of them is under way.
-   */
-  look(view: UnitView, done: () => void): void {
+  /** Ends its tasks for which `senseOf` has sense data, as `NexusTransport.failTasks` does. */
+  failTasks(senseOf: (task: ScsiTask) => Buffer | null, done: () => void): void {
+    if (this.#transport === undefined) done()
+    else this.#transport.failTasks(senseOf, done)
+  }
+
+  /** It sees other units from now on, or may change others: the initiator is told, if that is so. */
+  look(view: UnitView): void {
     const before = this.#view
     this.#view = view
     const listChanged = !isSameMap(before.byLun, view.byLun)
@@ -160,7 +188,6 @@ export class ScsiNexus implements Nexus {
       // What is write-protected shows in the header of the mode parameters.
       if (seen.has(unit) && turned) this.announce(unit, modeParametersChangedUnitAttention)
     }
-    done()
   }
 
   /** New units report power on, the rest that the list has changed. */

@@ -225,6 +225,25 @@ export class Reservations {
     return { outcome: 'done', attentions, preempted }
   }
 
+  /**
+   * The ports that `isGone` picks lose their registrations, and whatever they have reserved. Returns unit
+   * attentions by initiator port; null when nothing has changed.
+   */
+  removePorts(isGone: (port: string) => boolean): ReadonlyMap<string, Sense> | null {
+    const reserver = this.#reserver
+    if (reserver !== undefined && isGone(reserver.initiatorPort)) this.endReserve()
+    const gone = [...this.#registrations.keys()].filter(isGone)
+    if (gone.length === 0) return null
+    this.#count()
+    const attentions = new Map<string, Sense>()
+    for (const port of gone) {
+      for (const [other, sense] of this.#unregister(port).attentions ?? []) {
+        attentions.set(other, sense)
+      }
+    }
+    return attentions
+  }
+
   /** REGISTER AND MOVE for a registered port: registers `to` with `key`, and makes it the holder. */
   move(port: string, to: string, options: MoveOptions): ReservationChange {
     const type = this.#type

@@ -51,6 +51,12 @@ export interface NexusTransport {
    */
   abortTasks(chosen: (task: ScsiTask) => boolean, done: () => void): void
   /**
+   * Ends the tasks for which `senseOf` has sense data, each asked about once, with CHECK CONDITION: it
+   * takes them back at once, and answers them when the initiator has sent the data that it is to send.
+   * `done` is called then.
+   */
+  failTasks(senseOf: (task: ScsiTask) => Buffer | null, done: () => void): void
+  /**
    * Tells the initiator of an event of the unit at `lun` (eight bytes) that it did not cause, before it
    * sends the command that the unit attention would meet. The bytes of both are copied.
    */
@@ -171,6 +177,8 @@ export interface TaskExecutor {
   hasUnit(nexus: Nexus, lun: Buffer): boolean
   /** Whether `task` is for the logical unit that `nexus` sees at `lun`: it may be at another LUN there. */
   isForUnit(task: ScsiTask, nexus: Nexus, lun: Buffer): boolean
+  /** Whether `task` is for some logical unit that `nexus` sees as well. */
+  isVisible(task: ScsiTask, nexus: Nexus): boolean
   /**
    * LOGICAL UNIT RESET (SAM-5 section 7.7): the transport has aborted every task of every nexus for
    * that unit already. `lun` holds the eight bytes.
@@ -185,6 +193,6 @@ export interface TaskExecutor {
   nexusReset(nexus: Nexus): void
   /** The oldest event that `nexus` has not been told of, of the unit that it sees at `lun`, if any. */
   pendingEvent(nexus: Nexus, lun: Buffer): PendingEvent | undefined
-  /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit. */
+  /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit that `nexus` sees. */
   resetTarget(nexus: Nexus): TaskManagementOutcome
 }

@@ -1,6 +1,6 @@
 /** Aborting tasks in the middle of what they do, of one session or of several. */
 import type { Session } from './session.ts'
-import type { Task } from './task.ts'
+import { type Task, TaskStage } from './task.ts'
 
 /** The tasks of `sessions` that `chosen` picks. */
 export function* tasksOf(
@@ -36,4 +36,24 @@ export function abortAll(tasks: Iterable<[Session, Task]>, done: () => void): vo
     session.abort(task)
   }
   ended()
+}
+
+/**
+ * Ends the tasks of `session` for which `senseOf` has sense data as `abortAll` does, but answers them:
+ * CHECK CONDITION.
+ */
+export function failAll(
+  session: Session,
+  senseOf: (task: Task) => Buffer | null,
+  done: () => void,
+): void {
+  const failed: [Session, Task][] = []
+  for (const task of session.tasks.values()) {
+    if (task.stage !== TaskStage.Executing && task.stage !== TaskStage.Aborted) continue
+    const sense = senseOf(task)
+    if (sense === null) continue
+    failed.push([session, task])
+    if (task.stage === TaskStage.Executing) task.failWith(sense)
+  }
+  abortAll(failed, done)
 }

@@ -170,14 +170,17 @@ export class DataOutReceiver {
 
   /** Whether an aborted task waits for the end of the sequence that this PDU belongs to. */
   isAwaited(task: Task, pdu: DataOut): boolean {
-    return task.dataAwaited && task.r2tTag[task.r2tHead] === pdu.targetTransferTag
+    if (!task.dataAwaited) return false
+    if (pdu.targetTransferTag === RESERVED_TAG) return task.unsolicitedOpen
+    return task.r2tCount > 0 && task.r2tTag[task.r2tHead] === pdu.targetTransferTag
   }
 
   /** A sequence for an aborted task has come whole, and was dropped. */
-  sequenceDropped(task: Task): void {
+  sequenceDropped(task: Task, solicited: boolean): void {
     if (!task.dataAwaited) return
-    this.#sequenceEnded(task)
-    if (task.r2tCount === 0) task.awaitNoData()
+    if (solicited) this.#sequenceEnded(task)
+    else task.unsolicitedOpen = false
+    if (task.r2tCount === 0 && !task.unsolicitedOpen) task.awaitNoData()
   }
 
   #sequenceEnded(task: Task): void {

@@ -239,8 +239,6 @@ export class FullFeaturePhase
     session.execute(task)
   }
 
-  // Data-Out.
-
   #dataOutHeader(buffer: Buffer, base: number): void {
     const pdu = this.#data.at(buffer, base)
     const task = this.session.tasks.get(pdu.initiatorTaskTag)
@@ -259,7 +257,7 @@ export class FullFeaturePhase
   #dataEnded(task: Task): void {
     const solicited = this.#solicited && !this.#isCommand
     if (task.stage === TaskStage.Aborted) {
-      if (solicited && this.#final) this.#dataOut.sequenceDropped(task)
+      if (this.#final) this.#dataOut.sequenceDropped(task, solicited)
       return
     }
     this.#dataOut.pduEnded(task, solicited, this.#final)
@@ -297,11 +295,12 @@ export class FullFeaturePhase
   }
 
   abortEnded(task: Task): void {
-    const { onAborted } = task
+    const { onAborted, failing } = task
     this.#dataIn.forget(task)
     // The rest of a PDU that is coming in must not reach the record's next command.
     if (this.#task === task) this.#use = Use.Discard
     this.session.endTask(task)
+    if (failing && this.#open) this.responder.scsiResponse(task)
     onAborted?.()
   }
 

@@ -10,7 +10,7 @@ import {
   serialLess,
 } from '@platter/protocol/iscsi'
 import type { Nexus, TaskExecutor } from '../scsi/scsi-task.ts'
-import { abortAll, tasksOf } from './abort.ts'
+import { abortAll, failAll, tasksOf } from './abort.ts'
 import type { CommandWindow } from './command-window.ts'
 import type { CloseReason } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
@@ -96,6 +96,7 @@ export class Session {
     this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`, {
       answersQueries: options.parameters.iSCSIProtocolLevel >= RFC_7144_LEVEL,
       abortTasks: (chosen, done) => abortAll(tasksOf([this], chosen), done),
+      failTasks: (senseOf, done) => failAll(this, senseOf, done),
       reportEvent: (lun, sense) => this.#reportEvent(lun, sense),
     })
   }
@@ -238,7 +239,7 @@ export class Session {
     const { stage } = task
     if (stage === TaskStage.Aborted || stage === TaskStage.Free) return
     task.stage = TaskStage.Aborted
-    task.unsolicitedOpen = false
+    if (!task.failing) task.unsolicitedOpen = false
     if (stage === TaskStage.Executing) this.executor.aborted(task)
     if (task.pendingIo === 0) task.owner.abortEnded(task)
   }

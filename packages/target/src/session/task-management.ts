@@ -14,7 +14,7 @@ import { abortAll } from './abort.ts'
 import { Turn } from './command-window.ts'
 import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import { abortTasks } from './multi-task-abort.ts'
-import { RFC_7144_LEVEL, type Session } from './session.ts'
+import { RFC_7144_LEVEL, type Session, type SessionIdentity } from './session.ts'
 import type { Task } from './task.ts'
 import { queryAsynchronousEvent, queryTask, queryTaskSet } from './task-query.ts'
 
@@ -142,22 +142,26 @@ function resetTarget(context: ControlContext, pdu: TaskManagementRequest): void 
   abortTasks({
     issuer: session,
     sessions: context.sessions(),
-    isAffected: () => true,
+    isAffected: (task) => executor.isVisible(task, nexus),
     aborted: () => {
       code = outcomeCodes[executor.resetTarget(nexus)]
     },
     settled: () => {
       answer(context, pdu, code)
-      if (pdu.function === Fn.TargetColdReset) endAll(context.sessions())
+      if (pdu.function === Fn.TargetColdReset) endAllOf(session.identity, context.sessions())
     },
   })
   // Commands before it that have not come must not outlive it.
   session.plug(pdu.cmdSN)
 }
 
-/** A cold reset is a power-on to every initiator: all their connections end (RFC 7143 section 11.5.1). */
-function endAll(sessions: Iterable<Session>): void {
+/**
+ * A cold reset is a power-on, and ends connections (RFC 7143 section 11.5.1): those of the initiator
+ * that asks for it, since to the others this is a target of their own.
+ */
+function endAllOf({ initiatorName }: SessionIdentity, sessions: Iterable<Session>): void {
   for (const session of [...sessions]) {
+    if (session.identity.initiatorName !== initiatorName) continue
     session.announceEnd()
     for (const connection of [...session.connections.values()]) {
       connection.end('session-ended', 'the target was reset')

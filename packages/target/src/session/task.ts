@@ -100,6 +100,8 @@ export class Task implements ScsiTask, IoCompletion {
   /** It is aborted, and ends only when the initiator has sent what R2Ts asked for, as `pendingIo` counts. */
   dataAwaited = false
   dataAwaitedUntilMs = 0
+  /** It is aborted, and yet answered: with the CHECK CONDITION that `failWith` has set. */
+  failing = false
 
   // Data-In: what is still to be sent, see data-in.ts.
   source: ExtentSource | null = null
@@ -196,6 +198,7 @@ export class Task implements ScsiTask, IoCompletion {
     this.held = null
     this.writeError = null
     this.onAborted = null
+    this.failing = false
   }
 
   finish(status: number): void {
@@ -205,11 +208,24 @@ export class Task implements ScsiTask, IoCompletion {
   }
 
   checkCondition(sense: Buffer): void {
+    this.#setCondition(sense)
+    this.owner.respond(this)
+  }
+
+  /** To be called before the task is aborted: it is answered, once the initiator has sent all it is to send. */
+  failWith(sense: Buffer): void {
+    this.#setCondition(sense)
+    this.failing = true
+    // What has not begun must be over at once, lest it begins meanwhile; data of it are then dropped.
+    const hasBegun = this.dataOutWanted >= 0
+    if ((this.unsolicitedOpen && hasBegun) || this.r2tCount > 0) this.#beginWait()
+  }
+
+  #setCondition(sense: Buffer): void {
     this.status = CHECK_CONDITION
     // A read that failed has moved what was sent by then, and no more.
     if (this.source !== null) this.transferLength = this.dataInSent
     this.senseLength = sense.copy(this.sense, 0, 0, SENSE_MAX)
-    this.owner.respond(this)
   }
 
   sendData(data: Buffer): void {
@@ -247,7 +263,11 @@ export class Task implements ScsiTask, IoCompletion {
 
   /** To be called before the task is aborted: its R2Ts that are out are to be answered all the same. */
   awaitData(): void {
-    if (this.r2tCount === 0 || this.dataAwaited) return
+    if (this.r2tCount > 0) this.#beginWait()
+  }
+
+  #beginWait(): void {
+    if (this.dataAwaited) return
     this.dataAwaited = true
     this.dataAwaitedUntilMs = 0
     this.pendingIo++

@@ -193,6 +193,7 @@ t.test('events that an initiator did not cause are told to it at once', async (t
   const transport = {
     answersQueries: false,
     abortTasks: () => {},
+    failTasks: (_: unknown, done: () => void) => done(),
     reportEvent: (lun: Buffer, sense: Buffer) => {
       told.push(`${lun[1]} ${sense.toString('hex', 12, 14)}`)
     },
@@ -246,7 +247,12 @@ t.test('queries and the reset of a nexus are told as supported where they are', 
     encodeReportFunctionsCdb(bytes, at, { extended: false, allocationLength: 4 }),
   )
   for (const answersQueries of [false, true]) {
-    const transport = { answersQueries, abortTasks: () => {}, reportEvent: () => {} }
+    const transport = {
+      answersQueries,
+      abortTasks: () => {},
+      failTasks: () => {},
+      reportEvent: () => {},
+    }
     const nexus = server.openNexus('iqn.2024-01.org.example:b,i,0x2', transport)
     await ready(server, nexus)
     const { data } = await run(server, { nexus, lun: 0, cdb })

@@ -187,6 +187,7 @@ t.test(
     const aborted: string[] = []
     const b = new Host(a.server, 'b', {
       answersQueries: false,
+      failTasks: () => {},
       reportEvent: () => {},
       abortTasks: (chosen, done) => {
         const nexus = b.nexus

@@ -101,6 +101,10 @@ export class BlockExecutor implements TaskExecutor {
     return task.lunBuffer.equals(lun)
   }
 
+  isVisible(): boolean {
+    return true
+  }
+
   resetLogicalUnit(_nexus: Nexus, lun: Buffer): TaskManagementOutcome {
     this.resets.push(lun.toString('hex'))
     return 'complete'

@@ -85,8 +85,13 @@ function received(task: ScsiTask): void {
     return
   }
   const ranges = rangesOf(header, list, nexus)
+  nexus.copying.set(task, {
+    ranges: Array.isArray(ranges) ? ranges : [],
+    forget: () => {
+      if (header.listIdUsage === ListIdUsage.Hold) copies.delete(header.listId)
+    },
+  })
   if (header.listIdUsage === ListIdUsage.Hold) {
-    nexus.copying.set(task, () => copies.delete(header.listId))
     copies.set(header.listId, {
       state: CopyState.InProgress,
       segmentsProcessed: 0,

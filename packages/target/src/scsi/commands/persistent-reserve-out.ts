@@ -70,11 +70,10 @@ function received(task: ScsiTask): void {
     task.finish(Status.ReservationConflict)
     return
   }
-  const port = nexus.initiatorPort
   const change =
     fields.serviceAction === Action.RegisterAndMove
-      ? move(unit, port, task.dataOut)
-      : carryOut(unit, port, fields, task.dataOut)
+      ? move(unit, nexus, task.dataOut)
+      : carryOut(unit, nexus, fields, task.dataOut)
   if (change.outcome === 'conflict') task.finish(Status.ReservationConflict)
   else if (change.outcome !== 'done') fail(task, change.outcome)
   else {
@@ -116,16 +115,17 @@ function setsAptpl(serviceAction: number): boolean {
 
 function carryOut(
   unit: LogicalUnit,
-  port: string,
+  nexus: ScsiNexus,
   fields: PersistentReserveOutCdb,
   list: Buffer,
 ): ReservationChange {
   const { reservations } = unit
+  const { initiatorPort: port } = nexus
   const { serviceAction } = fields
   const parameters = decodeReserveParameters(list)
   const { serviceActionReservationKey: key } = parameters
   const registers = serviceAction === Action.Register
-  if (registers && parameters.specifyInitiatorPorts) return registerPorts(unit, port, list)
+  if (registers && parameters.specifyInitiatorPorts) return registerPorts(unit, nexus, list)
   if (list.length !== RESERVE_PARAMETERS_LENGTH) return { outcome: parameterListLengthError }
   if (parameters.specifyInitiatorPorts) return { outcome: invalidFieldInParameterList }
   const registered = reservations.keyOf(port)
@@ -155,8 +155,9 @@ function canKeep(unit: LogicalUnit, outlastsPower: boolean): boolean {
 }
 
 /** REGISTER with SPEC_I_PT: `port`, not registered yet, and all those listed as well (SPC-4 section 5.12.7). */
-function registerPorts(unit: LogicalUnit, port: string, list: Buffer): ReservationChange {
+function registerPorts(unit: LogicalUnit, nexus: ScsiNexus, list: Buffer): ReservationChange {
   const { reservations } = unit
+  const { initiatorPort: port } = nexus
   const parameters = decodeReserveParameters(list)
   const registered = reservations.keyOf(port)
   if ((registered ?? 0n) !== parameters.reservationKey) return conflict
@@ -166,7 +167,10 @@ function registerPorts(unit: LogicalUnit, port: string, list: Buffer): Reservati
   const { allTargetPorts, persistThroughPowerLoss: outlastsPower } = parameters
   const others = ids === undefined ? [undefined] : ids.map(decodeTransportId)
   const wrong = others.some(
-    (other) => other === undefined || reservations.keyOf(other) !== undefined,
+    (other) =>
+      other === undefined ||
+      reservations.keyOf(other) !== undefined ||
+      !nexus.isSeenBy(other, unit),
   )
   if (wrong || !canKeep(unit, outlastsPower)) return { outcome: invalidFieldInParameterList }
   const { serviceActionReservationKey: key } = parameters
@@ -178,8 +182,9 @@ function registerPorts(unit: LogicalUnit, port: string, list: Buffer): Reservati
   })
 }
 
-function move(unit: LogicalUnit, port: string, list: Buffer): ReservationChange {
+function move(unit: LogicalUnit, nexus: ScsiNexus, list: Buffer): ReservationChange {
   const { reservations } = unit
+  const { initiatorPort: port } = nexus
   const parameters = decodeMoveParameters(list)
   const registered = reservations.keyOf(port)
   if (registered === undefined || registered !== parameters.reservationKey) return conflict
@@ -188,7 +193,11 @@ function move(unit: LogicalUnit, port: string, list: Buffer): ReservationChange 
   const { serviceActionReservationKey: key, relativeTargetPort, unregister } = parameters
   const { persistThroughPowerLoss: outlastsPower } = parameters
   const wellFormed =
-    to !== undefined && to !== port && key !== 0n && relativeTargetPort === RELATIVE_TARGET_PORT
+    to !== undefined &&
+    to !== port &&
+    nexus.isSeenBy(to, unit) &&
+    key !== 0n &&
+    relativeTargetPort === RELATIVE_TARGET_PORT
   if (!wellFormed || !canKeep(unit, outlastsPower)) {
     return { outcome: invalidFieldInParameterList }
   }

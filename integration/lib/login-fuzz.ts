@@ -88,7 +88,8 @@ async function runSequence(
 ): Promise<string | undefined> {
   // Many addresses, so that none of them is slowed down before it has found anything.
   const localAddress = `127.${1 + random.below(254)}.${random.below(256)}.${1 + random.below(254)}`
-  const peer = await Peer.open(options.port, localAddress)
+  // Below the ports that the system gives to servers of other tests, whose traffic is looked at.
+  const peer = await Peer.open(options.port, localAddress, 10_000 + random.below(20_000))
   const length = 1 + random.below(8)
   for (let step = 0; step < length && !peer.closed; step++) {
     peer.send(nextPdu(options, random, step, peer.challenge))
@@ -253,8 +254,9 @@ class Peer {
     })
   }
 
-  static async open(port: number, localAddress: string): Promise<Peer> {
-    const socket = connect({ port, host: '127.0.0.1', localAddress, noDelay: true })
+  static async open(port: number, localAddress: string, localPort: number): Promise<Peer> {
+    const local = { localAddress, localPort }
+    const socket = connect({ port, host: '127.0.0.1', ...local, noDelay: true })
     const peer = new Peer(socket)
     await Promise.race([new Promise((resolve) => socket.once('connect', resolve)), peer.#ended])
     return peer

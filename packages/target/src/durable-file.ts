@@ -1,5 +1,5 @@
 /** Small files that are either as before or as after a write, whatever happens in between. */
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
 
 /** Told after each step of a durable change. Fault tests throw from it: what follows then never happens. */
@@ -29,6 +29,35 @@ export async function replaceFile(
   onStep('renamed')
   await syncDirectory(path.dirname(filePath))
   onStep('directory synced')
+}
+
+/**
+ * The text of a file that holds secrets, or undefined when there is no such file. Rejects when others than its
+ * owner may read or write it, or it belongs to another user: it says what to do, and nothing of the content.
+ */
+export async function readPrivateFileIfThere(filePath: string): Promise<string | undefined> {
+  let file: FileHandle
+  try {
+    file = await open(filePath)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    const { mode, uid } = await file.stat()
+    if ((mode & 0o077) !== 0) {
+      const octal = (mode & 0o777).toString(8).padStart(4, '0')
+      throw new Error(
+        `others may use ${filePath} (mode ${octal}), and it holds secrets: chmod 600 ${filePath}`,
+      )
+    }
+    if (uid !== process.getuid?.() && uid !== 0) {
+      throw new Error(`${filePath} holds secrets, and belongs to another user (uid ${uid})`)
+    }
+    return await file.readFile('utf8')
+  } finally {
+    await file.close()
+  }
 }
 
 /** The file's text, or undefined when there is no such file. */

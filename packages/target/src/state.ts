@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import Type, { type Static } from 'typebox'
-import { type OnStep, readFileIfThere, replaceFile } from './durable-file.ts'
+import { type OnStep, readPrivateFileIfThere, replaceFile } from './durable-file.ts'
 import { findGrantConflicts, Grant, HostName } from './grant.ts'
 import { migrate } from './state-migration.ts'
 import { findFaults } from './validation.ts'
@@ -99,11 +99,12 @@ export class StateStore {
 
   /**
    * Reads `state.json` of a directory that exists; makes it, with a new target name, when there is
-   * none. Rejects, naming file and place, when it cannot be read or does not hold what it should.
+   * none. Rejects, naming file and place, when it cannot be read, others may use it, or it does not hold
+   * what it should.
    */
   static async open(directory: string, onStep: OnStep = () => {}): Promise<StateStore> {
     const filePath = path.join(directory, 'state.json')
-    const text = await readFileIfThere(filePath)
+    const text = await readPrivateFileIfThere(filePath)
     if (text !== undefined) return new StateStore(filePath, parseState(text, filePath), onStep)
     const store = new StateStore(filePath, newState(), onStep)
     await store.replace(store.current)

@@ -1,4 +1,4 @@
-import { stat, writeFile } from 'node:fs/promises'
+import { chmod, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { CliIo } from '../src/cli/io.ts'
@@ -259,7 +259,7 @@ t.test('secrets are read from input or a file, and never shown', async (t) => {
   const given = { cwd: it.directory, input: 'secret of host\nnot this\n' }
   const set = await platterd(['secret', 'set', host, ...state], given)
   t.same(set, { code: 0, out: `${host} must authenticate as its iSCSI name, one way\n`, err: '' })
-  await writeFile(path.join(it.directory, 's'), 'secret of target\n')
+  await writeFile(path.join(it.directory, 's'), 'secret of target\n', { mode: 0o600 })
   const mutual = ['secret', 'set', host, '--mutual', '--file', 's']
   t.match(await it.json(...mutual), { host, user: null, mutual: true })
   const all = ['secret', 'set', '*', '--user', 'u', ...state]
@@ -269,7 +269,9 @@ t.test('secrets are read from input or a file, and never shown', async (t) => {
   t.notMatch(shown, /secret of|another/)
   const short = await platterd(['secret', 'set', host, ...state], { ...given, input: 'tooshort' })
   t.match(short, { code: 1, err: /12 to 255 bytes; this one has 8/ })
-  t.match(await it.fails('secret', 'set', host, '--file', 'absent'), { code: 1, err: /ENOENT/ })
+  t.match(await it.fails('secret', 'set', host, '--file', 'absent'), { code: 1, err: /no absent/ })
+  await chmod(path.join(it.directory, 's'), 0o640)
+  t.match(await it.fails(...mutual), { code: 1, err: /others may use .*\(mode 0640\).*chmod 600/ })
   t.match(await it.fails('secret', 'delete', host), { code: 2, err: /add --yes/ })
   t.equal(await it.json('secret', 'delete', host, '--yes'), null)
   t.match(await it.json('secret', 'list'), [{ host: '*', user: 'u', mutual: false }])

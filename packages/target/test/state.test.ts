@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
 import type { Grant } from '../src/grant.ts'
@@ -93,6 +93,7 @@ t.test('a fault names its path, what was got and what was wanted', async (t) => 
 
 t.test('a store refuses to open a broken file, and leaves it as it was', async (t) => {
   const directory = t.testdir({ 'state.json': '{"version":1}' })
+  await chmod(path.join(directory, 'state.json'), 0o600)
   await t.rejects(StateStore.open(directory), { message: /targetName is missing/ })
   t.equal(await readFile(path.join(directory, 'state.json'), 'utf8'), '{"version":1}')
 })
@@ -141,7 +142,7 @@ t.test('a write that fails changes nothing', async (t) => {
 
 t.test('a file that cannot be read is not taken for a missing one', async (t) => {
   const directory = t.testdir()
-  await mkdir(path.join(directory, 'state.json'))
+  await mkdir(path.join(directory, 'state.json'), { mode: 0o700 })
   await t.rejects(StateStore.open(directory), { code: 'EISDIR' })
 })
 
@@ -151,6 +152,7 @@ t.test('what version 1 granted to all hosts they all have still, and share', asy
   const before = { ...good, version: 1, grants: [old], hosts }
   t.same(parse(before), { ...good, grants: [grant(3)], hosts })
   const directory = t.testdir({ 'state.json': JSON.stringify(before) })
+  await chmod(path.join(directory, 'state.json'), 0o600)
   const store = await StateStore.open(directory)
   await store.replace(store.current)
   const text = await readFile(path.join(directory, 'state.json'), 'utf8')
@@ -162,4 +164,18 @@ t.test('half a temporary file from a crash is not taken for the state', async (t
   const { current } = await StateStore.open(directory)
   await writeFile(path.join(directory, 'state.json.new'), '{"version":')
   t.same((await StateStore.open(directory)).current, current)
+})
+
+t.test('a state file that others may use is refused, and it is said what to do', async (t) => {
+  const directory = t.testdir()
+  await StateStore.open(directory)
+  const file = path.join(directory, 'state.json')
+  for (const mode of [0o640, 0o604, 0o620, 0o666]) {
+    await chmod(file, mode)
+    const octal = mode.toString(8)
+    const message = new RegExp(`others may use .*state.json \\(mode 0${octal}\\).*: chmod 600`)
+    await t.rejects(StateStore.open(directory), { message })
+  }
+  await chmod(file, 0o600)
+  await t.resolves(StateStore.open(directory))
 })

@@ -1,8 +1,8 @@
 /** `platterd secret …`: secrets come from a file or standard input, never from the command line. */
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { Command } from 'commander'
 import type { ShownSecret } from '../admin/model.ts'
+import { readPrivateFileIfThere } from '../durable-file.ts'
 import { ask, type ClientFlags, confirm, show, withClientFlags } from './client-command.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
 import { formatTable } from './table.ts'
@@ -51,7 +51,9 @@ async function readSecret(io: CliIo, file: string | undefined): Promise<string> 
 
 async function readSecretFile(io: CliIo, file: string): Promise<string> {
   try {
-    return await readFile(path.resolve(io.cwd, file), 'utf8')
+    const text = await readPrivateFileIfThere(path.resolve(io.cwd, file))
+    if (text !== undefined) return text
+    throw new Error(`there is no ${file}`)
   } catch (error) {
     throw new CliFailure(ExitCode.Failed, 'unreadable', `--file: ${(error as Error).message}`)
   }

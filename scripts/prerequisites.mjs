@@ -50,6 +50,15 @@ const purposes = {
     { packages: ['libc6-dev'], present: () => existsSync('/usr/include/stdio.h') },
     { packages: ['libiscsi-dev'], present: () => existsSync('/usr/include/iscsi/iscsi.h') },
   ],
+  benchNetworks: [
+    { packages: ['iproute2'], present: () => onPath('ip') && onPath('tc') },
+    { packages: ['util-linux'], present: () => onPath('nsenter') },
+    { packages: ['fuse3'], present: () => onPath('fusermount3') },
+    { packages: ['procps'], present: () => onPath('sysctl') },
+    { packages: ['fio'], present: () => onPath('fio') },
+    { packages: ['gcc'], present: () => onPath('gcc') },
+    { packages: ['libc6-dev'], present: () => existsSync('/usr/include/stdio.h') },
+  ],
 }
 
 /** Every purpose there is. */

@@ -4,6 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { onCleanUp, temporaryDirectory, unmountNow } from './cleanup.ts'
 import { BackgroundProcess, runOk } from './command.ts'
+import type { NetworkNamespace } from './network-namespace.ts'
 import { platterScript } from './target-process.ts'
 
 export class FuseMount {
@@ -16,11 +17,22 @@ export class FuseMount {
   }
 
   /** Mounts what the target at `portal` (`HOST:PORT`) shows, and waits until it is there. */
-  static async mount(portal: string, ...options: readonly string[]): Promise<FuseMount> {
+  static mount(portal: string, ...options: readonly string[]): Promise<FuseMount> {
+    return FuseMount.mountFrom(undefined, portal, ...options)
+  }
+
+  /** As `mount`, with the target in the reach of this network. */
+  static async mountFrom(
+    network: NetworkNamespace | undefined,
+    portal: string,
+    ...options: readonly string[]
+  ): Promise<FuseMount> {
     const directory = temporaryDirectory()
     onCleanUp(() => unmountNow(directory))
     const parameters = [platterScript(), 'mount', ...options, portal, directory]
-    const mount = new FuseMount(directory, new BackgroundProcess(process.execPath, parameters))
+    const here: [string, string[]] = [process.execPath, parameters]
+    const program = new BackgroundProcess(...(network?.inside(...here) ?? here))
+    const mount = new FuseMount(directory, program)
     await mount.process.untilReady(async () => isMounted(directory))
     return mount
   }

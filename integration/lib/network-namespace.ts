@@ -25,8 +25,7 @@ export class NetworkNamespace {
   /** Adds a tap device for a virtual machine; `address`, as 10.0.0.1/24, is this side's. */
   async addTap(device: string, address: string): Promise<void> {
     await this.#ip('tuntap', 'add', 'dev', device, 'mode', 'tap')
-    await this.addAddress(device, address)
-    await this.#ip('link', 'set', device, 'up')
+    await this.plugIn(device, address)
   }
 
   /** Gives a device an address, as 10.0.0.1/24; `lo` is there from the beginning. */
@@ -34,9 +33,33 @@ export class NetworkNamespace {
     await this.#ip('address', 'add', address, 'dev', device)
   }
 
-  /** What to run instead, so that the program runs in this namespace; its process id stays its own. */
+  /** Lays a cable to another namespace: a device of this name at both ends, with these addresses. */
+  async layCable(
+    device: string,
+    address: string,
+    other: NetworkNamespace,
+    otherAddress: string,
+  ): Promise<void> {
+    const peer = ['peer', 'name', device, 'netns', other.name]
+    await this.#ip('link', 'add', device, 'type', 'veth', ...peer)
+    await this.plugIn(device, address)
+    await other.plugIn(device, otherAddress)
+  }
+
+  /** Gives a device that is there an address, and has it carry packets. */
+  async plugIn(device: string, address: string): Promise<void> {
+    await this.addAddress(device, address)
+    await this.#ip('link', 'set', device, 'up')
+  }
+
+  /** What becomes of packets that leave by the device: a queueing discipline, as tc(8) has it. */
+  async shape(device: string, ...discipline: readonly string[]): Promise<void> {
+    await runOk('tc', ['-n', this.name, 'qdisc', 'replace', 'dev', device, 'root', ...discipline])
+  }
+
+  /** What to run instead, so that the program runs in this network; its process id stays its own. */
   inside(program: string, parameters: readonly string[]): [string, string[]] {
-    return ['ip', ['netns', 'exec', this.name, program, ...parameters]]
+    return ['nsenter', [`--net=/run/netns/${this.name}`, program, ...parameters]]
   }
 
   async #ip(...parameters: string[]): Promise<void> {

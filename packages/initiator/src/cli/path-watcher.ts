@@ -10,12 +10,11 @@ export class PathWatcher {
     this.#say = say
   }
 
-  /** An attempt that fails as the one before did is not told again. */
+  /** What is as it was told last is not told again: several connections may share a path. */
   tell(event: SessionEvent): void {
     const { path, alive } = event
     if (event.type === 'restored') {
-      this.#said.delete(path)
-      this.#say(`${path}: restored`)
+      if (this.#said.delete(path)) this.#say(`${path}: restored`)
       return
     }
     const text = `${event.type}: ${event.error.message}`

@@ -6,7 +6,7 @@ import { Probe } from './probe.ts'
 
 /** Pauses between attempts, in ms: doubled each time, up to the second figure. */
 const PAUSE_MS = 100
-const PAUSE_MAX_MS = 5000
+const PAUSE_MAX_MS = 2000
 
 export class Pause {
   #nextMs = PAUSE_MS

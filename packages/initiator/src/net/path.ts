@@ -53,7 +53,9 @@ export class Path implements ConnectionPlace {
     this.rank = rank
   }
 
-  /** Whether it would not be the first to be tried. */
+  /** When it failed last, if it has not worked since; else 0. Who failed last is tried last. */
+  failedMs = 0
+
   get suspect(): boolean {
     return this.error !== null
   }
@@ -67,11 +69,13 @@ export class Path implements ConnectionPlace {
   works(): void {
     if (this.error === null) return
     this.error = null
+    this.failedMs = 0
     for (const onWorks of this.#watchers) onWorks()
   }
 
   fails(error: Error): void {
     this.error = error
+    this.failedMs = performance.now()
   }
 
   status(bytesInFlight: number): PathStatus {

@@ -145,7 +145,7 @@ export class PersistentSession implements ScsiTransport, Lane {
 
   // The leading connection.
 
-  /** Tries the paths one after the other, those first that worked last. */
+  /** Tries the paths one after the other: those that work, and then those that failed longest ago. */
   #comeBack(): void {
     this.#untried = this.#options.paths.filter((path) => this.#reaches(path))
     if (this.#untried.length === 0) {
@@ -153,7 +153,7 @@ export class PersistentSession implements ScsiTransport, Lane {
       this.#portalGroupTag = undefined
       this.#untried = [...this.#options.paths]
     }
-    this.#untried.sort((one, other) => Number(one.suspect) - Number(other.suspect))
+    this.#untried.sort((one, other) => one.failedMs - other.failedMs)
     this.#refusal = null
     this.#dial()
   }
@@ -184,7 +184,8 @@ export class PersistentSession implements ScsiTransport, Lane {
         this.#onEnded(session, error, unanswered, this.#laneOf(lost)),
     })
     this.#session = session
-    this.#open(lane, session)
+    // A path that does not answer is not to keep one waiting that would.
+    this.#open(lane, session, pathTimeoutMs / (this.#untried.length > 0 ? 4 : 1))
   }
 
   /** The one connection of a session that may have no more is on the first lane, whatever its path. */
@@ -198,11 +199,11 @@ export class PersistentSession implements ScsiTransport, Lane {
     return first
   }
 
-  #open(lane: SessionLane, session: Session): void {
-    const { onFault, pathTimeoutMs } = this.#options
+  #open(lane: SessionLane, session: Session, connectTimeoutMs: number): void {
+    const { onFault } = this.#options
     new SocketConnection({
       endpoint: lane.path.endpoint,
-      connectTimeoutMs: pathTimeoutMs,
+      connectTimeoutMs,
       connect: (sink) => {
         lane.connection = session.connect(sink, lane.path)
         return lane.connection
@@ -317,7 +318,7 @@ export class PersistentSession implements ScsiTransport, Lane {
     lane.timer = null
     if (!this.#connected || this.#session === null || this.#closing) return
     lane.path = lane.preferred
-    this.#open(lane, this.#session)
+    this.#open(lane, this.#session, this.#options.pathTimeoutMs)
   }
 
   #onJoined(lane: SessionLane): void {

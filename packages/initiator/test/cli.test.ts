@@ -37,6 +37,16 @@ t.test('a command line that is not understood ends with 2, and says what was wan
     [['discover', '127.0.0.1', '--initiator-name', 'me'], /wanted an iSCSI name such as/],
     [['mount', '127.0.0.1', '/mnt', '--target', 'x'], /wanted an iSCSI name/],
     [['mount', '127.0.0.1', '/mnt', '--retry-for', '-1'], /wanted a number of seconds/],
+    [['mount', '127.0.0.1,source=', '/mnt'], /got source=, wanted source=ADDRESS or weight=NUMBER/],
+    [['mount', '127.0.0.1', '/mnt', '--portal', '127.0.0.2,weight=0'], /got weight=0, wanted/],
+    [['mount', '127.0.0.1', '/mnt', '--connections', '0'], /wanted a number from 1 to 64/],
+    [['mount', '127.0.0.1', '/mnt', '--split', '1G'], /wanted a size such as 65536, 256K or 1M/],
+    [['mount', '127.0.0.1', '/mnt', '--path-timeout', '0.5'], /wanted a number of seconds from 1/],
+    [
+      ['mount', '127.0.0.1', '/mnt', '--multi', 'both'],
+      /Allowed choices are connections, sessions/,
+    ],
+    [['mount', '127.0.0.1', '/mnt', '--policy', 'best'], /Allowed choices are least-bytes, round-/],
     [['discover', '127.0.0.1', '--fast'], /unknown option '--fast'/],
   ]
   for (const [args, message] of cases) {

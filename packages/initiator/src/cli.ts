@@ -2,6 +2,7 @@
 import { ProtocolError } from '@platter/protocol/iscsi'
 import { Command, CommanderError } from 'commander'
 import { discoverCommand } from './cli/discover-command.ts'
+import { infoCommand } from './cli/info-command.ts'
 import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
@@ -12,6 +13,7 @@ import { version } from './version.ts'
 const lesson = `
 A partition of another machine as a file:
   $ platter discover 192.0.2.7
+  $ platter info 192.0.2.7               (what it lets us use)
   $ mkdir /mnt/san
   $ platter mount 192.0.2.7 /mnt/san      (stays; Ctrl-C unmounts)
   $ mkfs.ext4 /mnt/san/scratch            (in another terminal)
@@ -76,7 +78,8 @@ function createProgram(io: CliIo): Command {
     .description('Shows the partitions of iSCSI targets as files.')
     .version(version)
     .addHelpText('after', lesson)
-  for (const command of [discoverCommand(io), mountCommand(io), unmountCommand(io)]) {
+  const commands = [discoverCommand, infoCommand, mountCommand, unmountCommand]
+  for (const command of commands.map((make) => make(io))) {
     program.addCommand(command)
   }
   settle(program, io)

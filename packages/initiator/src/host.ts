@@ -18,10 +18,12 @@ import { UnalignedDevice } from './block/unaligned-device.ts'
 import { discoverTargets } from './net/discover.ts'
 import type { Endpoint } from './net/endpoint.ts'
 import type { PathOptions, PathStatus } from './net/path.ts'
+import { readAccess } from './net/read-access.ts'
 import type { SessionEvent } from './net/session-options.ts'
 import { type MultiMode, TargetTransport } from './net/target-transport.ts'
 import type { AuthenticationPolicy } from './session/authentication.ts'
 import type { DiscoveredTarget } from './session/discovery.ts'
+import { ConnectionLostError } from './session/errors.ts'
 import type { LoginIdentity, SessionType } from './session/login.ts'
 import type { PolicyName } from './session/placement.ts'
 import { PATH_TIMEOUT_MS } from './session/silence.ts'
@@ -141,6 +143,53 @@ export async function connect(
     await transport.close()
     throw error
   }
+}
+
+/** What we may use of a target. Null is what it does not say. */
+export interface Access {
+  /** What the server is, as `Platter/0.1.0`. */
+  readonly server: string | null
+  /** In one session. */
+  readonly maxConnections: number | null
+  /** Those that we can use. */
+  readonly portals: readonly Endpoint[]
+  readonly partitions: readonly {
+    readonly array: string | null
+    readonly name: string
+    readonly lun: number | null
+    readonly sizeBytes: number
+    readonly access: 'read-write' | 'read-only'
+    readonly sharing: 'exclusive' | 'shared' | null
+  }[]
+}
+
+/**
+ * Asks a target what we may use of it: a Platter in its own words, any other by what each of its units
+ * says. Rejects as `connect` does.
+ */
+export async function inspectAccess(
+  portal: Endpoint,
+  targetName: string,
+  options: HostOptions = {},
+): Promise<Access> {
+  const told = await readAccess(portal, identity('Normal', targetName, options)).catch(unlessLost)
+  if (told !== undefined) return told
+  const target = await connect(portal, targetName, { ...options, connections: 1 })
+  await target.close()
+  const partitions = target.devices.map(({ name, sizeBytes, readOnly }) => ({
+    array: null,
+    name,
+    lun: null,
+    sizeBytes,
+    access: readOnly ? ('read-only' as const) : ('read-write' as const),
+    sharing: null,
+  }))
+  return { server: null, maxConnections: null, portals: [portal], partitions }
+}
+
+/** tgtd drops a connection for a Text Request in a Normal session; a target that is gone is noticed anyway. */
+function unlessLost(error: unknown): undefined {
+  if (!(error instanceof ConnectionLostError)) throw error
 }
 
 async function openDevices(

@@ -2,6 +2,7 @@
 export type { BlockDevice, BlockDone } from './block/block-device.ts'
 export { BlockError, type BlockErrorCode } from './block/block-error.ts'
 export {
+  type Access,
   type ConnectedTarget,
   type ConnectOptions,
   connect,
@@ -9,6 +10,7 @@ export {
   discover,
   type HostAuthentication,
   type HostOptions,
+  inspectAccess,
 } from './host.ts'
 export type { Endpoint } from './net/endpoint.ts'
 export type { PathOptions, PathStatus } from './net/path.ts'

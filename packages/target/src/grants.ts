@@ -1,4 +1,5 @@
 /** Who may use which partition, as which LUN: every change to the grants, which the state keeps. */
+import type { AccessiblePartition } from '@platter/protocol/iscsi'
 import type { ShownGrant } from './admin/model.ts'
 import {
   type GrantChange,
@@ -41,6 +42,16 @@ export class Grants {
   /** What the host with this name, in its normal form, has of the partitions that are available. */
   of(host: string): ShownGrant[] {
     return grantsOf(this.#all, host).flatMap((grant) => this.#describe(grant) ?? [])
+  }
+
+  /** The partitions that are available to the host with this name, in its normal form, as it is told of them. */
+  partitionsOf(host: string): AccessiblePartition[] {
+    return grantsOf(this.#all, host).flatMap(({ partition: id, lun, access, sharing }) => {
+      const found = this.#inventory.partitionWithId(id)
+      if (found === undefined) return []
+      const { sizeBytes, name } = found.partition
+      return [{ lun, access, sharing, sizeBytes, array: found.array.name, name }]
+    })
   }
 
   async create({ sharing, access = 'read-write', ...wanted }: NewGrant): Promise<ShownGrant> {

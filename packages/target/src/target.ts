@@ -200,6 +200,7 @@ class ComposedTarget implements Target {
       requirementOf: (initiatorName) =>
         requirementOf(initiatorName, this.#authentication, this.#secrets),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
+      partitionsOf: (initiatorName) => this.#grants.partitionsOf(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
     this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax, loginsMax })

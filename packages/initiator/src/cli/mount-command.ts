@@ -8,7 +8,8 @@ import type { PathOptions } from '../net/path.ts'
 import type { MultiMode } from '../net/target-transport.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
 import { readAuthentication } from './authentication.ts'
-import { CliFailure, type CliIo, ExitCode } from './io.ts'
+import { chooseTarget } from './choose-target.ts'
+import type { CliIo } from './io.ts'
 import { connectOptions, type PathFlags, withPaths } from './path-flags.ts'
 import { PathWatcher } from './path-watcher.ts'
 import { formatPortal, nameArgument, type PortalFlags, withPortal } from './portal.ts'
@@ -72,26 +73,6 @@ async function mount(
   } finally {
     await target.close()
   }
-}
-
-function chooseTarget(
-  targets: readonly DiscoveredTarget[],
-  portal: PathOptions,
-  wanted: string | undefined,
-): DiscoveredTarget {
-  const fitting = wanted === undefined ? targets : targets.filter(({ name }) => name === wanted)
-  const [first] = fitting
-  if (first !== undefined && fitting.length === 1) return first
-  const names = targets.map(({ name }) => `\n  ${name}`).join('')
-  const where = formatPortal(portal)
-  if (targets.length === 0) {
-    throw new CliFailure(ExitCode.Failed, 'no-target', `${where} has no target for us`)
-  }
-  if (wanted === undefined) {
-    const message = `${where} has several targets; choose one with --target:${names}`
-    throw new CliFailure(ExitCode.Usage, 'several-targets', message)
-  }
-  throw new CliFailure(ExitCode.Failed, 'no-target', `${where} has no ${wanted}; it has:${names}`)
 }
 
 /** What the first portal tells that answers; rejects as `discover` does for the first of them. */

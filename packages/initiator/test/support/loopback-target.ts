@@ -49,6 +49,8 @@ export class LoopbackTarget {
   readonly peers: LoopbackPeer[] = []
   /** What SendTargets answers. */
   targets: TextPair[] = []
+  /** What a Text Request is answered, unless a test says otherwise. */
+  answerText: (asked: readonly TextPair[]) => TextPair[] = () => this.targets
   /** Status-Class and Status-Detail for logins; 0 takes them in. */
   loginStatus = 0
   /** What it grants of the connections that a session asks for. */
@@ -151,7 +153,11 @@ export class LoopbackPeer implements FramerHandler {
     else if (opcode === Opcode.DataOut) this.#onDataOut(initiatorTaskTag)
     else if (opcode === Opcode.TextRequest) {
       const last = { initiatorTaskTag, final: true, targetTransferTag: RESERVED_TAG }
-      this.send(new TextResponse(), last, encodeText(this.#target.targets))
+      this.send(
+        new TextResponse(),
+        last,
+        encodeText(this.#target.answerText(decodeText(this.#data))),
+      )
     } else if (opcode === Opcode.LogoutRequest) {
       this.send(new LogoutResponse(), { initiatorTaskTag })
       this.socket.end()

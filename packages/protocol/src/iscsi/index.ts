@@ -1,5 +1,6 @@
 /** Public names of the iSCSI codecs: `@platter/protocol/iscsi`. */
 
+export * from './access-information.ts'
 export { AdditionalHeaderSegments, AhsType } from './ahs.ts'
 export { BasicHeader, BHS_LENGTH, RESERVED_TAG } from './bhs.ts'
 export * from './challenges.ts'

@@ -18,6 +18,7 @@ import { LoginPhase } from './login-phase.ts'
 import type { LoginIdentity } from './login-policy.ts'
 import { Responder } from './responder.ts'
 import type { Session } from './session.ts'
+import { TargetDirectory } from './target-directory.ts'
 import type { ConnectionAddresses, TargetNode } from './target-node.ts'
 
 /** MaxRecvDataSegmentLength before it is declared (RFC 7143 section 13.12), in bytes. */
@@ -242,7 +243,11 @@ export class TargetConnection implements FramerHandler {
       session,
       sendSegmentMax: parameters.peerMaxRecvDataSegmentLength,
       sessions: () => this.#node.sessionsWithTasks(),
-      targetAddresses: () => this.#node.targetAddresses(this.#addresses),
+      directory: new TargetDirectory({
+        node: this.#node.options,
+        addresses: this.#addresses,
+        identity: session.identity,
+      }),
       pingAnswered: (tag) => this.#pingAnswered(tag),
       solicit: () => {
         if (this.#pingTag === null && this.#isOpen()) this.#ping()

@@ -5,6 +5,7 @@
 import type { ConnectionSink } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
 import type { Session } from './session.ts'
+import type { TargetDirectory } from './target-directory.ts'
 
 /** A PDU gathered whole: header with AHS, and data segment. */
 export interface ControlPdu {
@@ -28,8 +29,8 @@ export interface ControlContext {
   nextTag(): number
   /** The initiator answered our ping. */
   pingAnswered(targetTransferTag: number): void
-  /** What SendTargets answers: target name, then the addresses to reach it at. */
-  targetAddresses(): { targetName: string; addresses: readonly string[] }
+  /** What the initiator may ask for in text. */
+  readonly directory: TargetDirectory
   /** The connection goes to IN_LOGOUT: nothing more is taken in. */
   logoutStarted(): void
   /** Ends this connection after what is queued has been sent. */

@@ -47,7 +47,7 @@ export interface FullFeaturePort {
   /** The initiator's MaxRecvDataSegmentLength, in bytes. */
   readonly sendSegmentMax: number
   sessions(): Iterable<Session>
-  targetAddresses(): { targetName: string; addresses: readonly string[] }
+  readonly directory: ControlContext['directory']
   pingAnswered(targetTransferTag: number): void
   /** Asks the initiator for a sign of life, and so for its ExpStatSN. */
   solicit(): void
@@ -357,8 +357,8 @@ export class FullFeaturePhase
     return this.#port.sessions()
   }
 
-  targetAddresses(): { targetName: string; addresses: readonly string[] } {
-    return this.#port.targetAddresses()
+  get directory(): ControlContext['directory'] {
+    return this.#port.directory
   }
 
   pingAnswered(targetTransferTag: number): void {

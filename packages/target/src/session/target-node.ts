@@ -3,9 +3,9 @@
  * rules by which a login makes a session, replaces one, or joins one (RFC 7143 sections 6.3.1, 6.3.5).
  */
 import {
+  type AccessiblePartition,
   Challenges,
   chapAlgorithms,
-  formatTargetAddress,
   LoginStatus,
   type NegotiationPolicy,
   type SessionParameters,
@@ -61,6 +61,8 @@ export interface TargetNodeOptions {
   requirementOf?(initiatorName: string): AuthenticationRequirement
   /** Connections that one session of a host may have; by default what `negotiation` says. */
   maxConnections?(initiatorName: string): number
+  /** What a host may use; by default it is not told in text. */
+  partitionsOf?(initiatorName: string): readonly AccessiblePartition[]
   /** Where a host is sent instead of being let in; by default nowhere. */
   redirect?(initiatorName: string): LoginRedirect | undefined
 }
@@ -240,16 +242,6 @@ export class TargetNode {
     await new Promise<void>((resolve) => {
       this.#onAllEnded = resolve
     })
-  }
-
-  targetAddresses(addresses: ConnectionAddresses): {
-    targetName: string
-    addresses: readonly string[]
-  } {
-    const { targetName, targetPortalGroupTag } = this.options
-    const format = (portal: { host: string; port: number }) =>
-      formatTargetAddress({ ...portal, targetPortalGroupTag })
-    return { targetName, addresses: addresses.portals().map(format) }
   }
 
   #end(session: Session, reason: 'reinstated' | 'session-ended', detail: string): void {

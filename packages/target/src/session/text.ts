@@ -1,9 +1,11 @@
 /**
- * Text negotiation in full feature phase (RFC 7143 sections 11.10 and 11.11): SendTargets, and the
- * few keys that may change after login. Both ways a text may continue over several PDUs.
+ * Text negotiation in full feature phase (RFC 7143 sections 11.10 and 11.11): SendTargets, our own
+ * access information, and the few keys that may change after login. Both ways a text may continue over several PDUs.
  */
 import {
+  ACCESS_INFORMATION_KEY,
   encodeText,
+  formatAccessInformation,
   keyDefinition,
   ProtocolError,
   parseNumber,
@@ -115,6 +117,7 @@ export class TextExchange {
       if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
       else if (key === 'MaxRecvDataSegmentLength') this.#declare(value)
       else if (key === 'InitiatorAlias') continue
+      else if (key === ACCESS_INFORMATION_KEY) answers.push([key, this.#accessInformation(value)])
       else answers.push([key, keyDefinition(key) === undefined ? 'NotUnderstood' : 'Reject'])
     }
     return encodeText(answers)
@@ -133,14 +136,24 @@ export class TextExchange {
 
   /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
   #sendTargets(value: string): [string, string][] {
-    const { targetName, addresses } = this.#context.targetAddresses()
+    const { targetName } = this.#context.directory
     if (value === 'All' && !this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (value === '' && this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (value !== 'All' && value !== '' && value !== targetName) return []
     return [
       ['TargetName', targetName],
-      ...addresses.map((address): [string, string] => ['TargetAddress', address]),
+      ...this.#context.directory
+        .targetAddresses()
+        .map((address): [string, string] => ['TargetAddress', address]),
     ]
+  }
+
+  /** The value is the LUN to begin at. */
+  #accessInformation(value: string): string {
+    const firstLun = parseNumber(value)
+    const information = this.#context.directory.accessInformation(firstLun ?? 0)
+    if (information === undefined) return 'NotUnderstood'
+    return firstLun === undefined ? 'Reject' : formatAccessInformation(information)
   }
 }
 

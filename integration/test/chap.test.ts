@@ -72,6 +72,36 @@ t.test('discovery wants the secret too', needs, async (t) => {
   }
 })
 
+t.test('qemu gets in with the right secret, and with no other', needs, async (t) => {
+  const info = (secret: string) => {
+    const initiator = `driver=iscsi,transport=tcp,portal=${portal},target=${targetName}`
+    const host = `initiator-name=${oneWay.initiatorName},user=${oneWay.user}`
+    const options = `${initiator},lun=${target.lun},${host},password-secret=chap`
+    const given = ['--object', `secret,id=chap,data=${secret}`]
+    return run('qemu-img', ['info', ...given, '--image-opts', options])
+  }
+  const right = await info(oneWay.secret)
+  t.match(right.stdout, /virtual size: 8 MiB/, right.stderr)
+  const wrong = await info('not the secret')
+  t.match([wrong.status === 0, wrong.stderr], [false, /Authentication failure/i])
+})
+
+t.test('a server that asks for more than MD5 turns libiscsi away', needs, async (t) => {
+  const strong = await TargetProcess.start(temporaryDirectory(), [
+    ...['--min-auth', 'chap', '--chap-algorithms', 'sha3-256,sha256'],
+  ])
+  const set = await strong.try('secret', 'set', oneWay.initiatorName, '--file', secretFile())
+  t.equal(set.status, 0, set.stderr)
+  // Debian's libiscsi 1.19 offers MD5 alone.
+  const url = `iscsi://${oneWay.user}%${oneWay.secret}@${strong.portal}`
+  const listed = await run('iscsi-ls', ['-i', oneWay.initiatorName, url])
+  t.match(listed.stderr + listed.stdout, /Authentication failure/i)
+  const chap = await ChapWire.open(strong.port, oneWay, await strong.targetName())
+  t.match(await chap.respond(await chap.challenge('5,7')), { status: 0, transit: true })
+  chap.close()
+  await strong.stop()
+})
+
 t.test('each algorithm, each way, in hex and in base64', async (t) => {
   for (const algorithm of ['5', '6', '7', '8']) {
     for (const write of [hex, base64]) {

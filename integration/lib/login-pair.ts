@@ -96,6 +96,7 @@ function targetLogin({ requirement, challenges }: PairOptions): TargetLogin {
     textBytesMax: 65536,
     admit: () => undefined,
     maxConnections: () => 1,
+    isFor: () => true,
     redirect: () => undefined,
   })
 }

@@ -192,6 +192,23 @@ export class TargetProcess {
     return { ...partition, lun: partition.grants[0]?.lun ?? -1 }
   }
 
+  /** Makes a small partition for all hosts, without which strangers learn nothing of the target. */
+  async admitEveryone(): Promise<void> {
+    const path = join(temporaryDirectory(), 'disk-for-all')
+    const array = { name: 'for-all', level: 'raid0', disks: [path], chunkSizeBytes: 65536 }
+    const partition = { array: 'for-all', name: 'small', sizeBytes: 65536 }
+    const grant = { array: 'for-all', partition: 'small', host: '*', lun: 255 }
+    for (const [what, input] of [
+      ['disks/create', { path, sizeBytes: 4 * 1024 * 1024 }],
+      ['arrays', array],
+      ['partitions', partition],
+      ['grants', grant],
+    ] as const) {
+      const { status, body } = await askAdmin(this.stateDirectory, 'POST', `/api/v1/${what}`, input)
+      if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`)
+    }
+  }
+
   /** The server's iSCSI name. */
   async targetName(): Promise<string> {
     return (await this.command<{ targetName: string }>('status')).targetName

@@ -53,6 +53,7 @@ t.test('a host is told of the portals on the network that it came by', async (t)
   const portals = [`127.0.0.2:${port}`, `[::1]:${port}`]
   const flags = portals.flatMap((portal) => ['--portal', portal])
   const target = await TargetProcess.start(temporaryDirectory(), flags)
+  await target.admitEveryone()
   const all = [`127.0.0.2:${port},1`, `${target.portal},1`]
   t.same((await addressesFor(target.port, '127.0.0.1')).sort(), all.toSorted())
   t.equal((await addressesFor(port, '127.0.0.2'))[0], all[0], 'where it came to comes first')
@@ -68,6 +69,7 @@ t.test('a portal on all addresses is told as the one that the host came to', asy
     const port = await freePort()
     const flags = ['--portal', `${wildcard}:${port}`, '--allow-unauthenticated']
     const target = await TargetProcess.start(temporaryDirectory(), flags)
+    await target.admitEveryone()
     for (const host of hosts) {
       const told = host.includes(':') ? `[${host}]` : host
       t.equal((await addressesFor(port, host))[0], `${told}:${port},1`, wildcard)
@@ -81,6 +83,7 @@ t.test('a long answer goes page by page, as long as the host takes them', async 
   const portals = Array.from({ length: 40 }, (_, i) => `127.0.1.${i + 1}:${port}`)
   const flags = portals.flatMap((portal) => ['--portal', portal])
   const target = await TargetProcess.start(temporaryDirectory(), flags)
+  await target.admitEveryone()
   const connection = await RawConnection.open(target.port)
   await connection.sendLogin({ keys: { MaxRecvDataSegmentLength: '512' } })
   const answers = await sendTargets(connection, 'All')
@@ -108,6 +111,7 @@ t.test(
     const portals = ['192.0.2.1:3260', '198.51.100.1:3260', '[2001:db8::1]:3260']
     const others = portals.slice(1).flatMap((portal) => ['--portal', portal])
     const target = await TargetProcess.startIn(network, '192.0.2.1', others)
+    await target.admitEveryone()
     for (const [index, portal] of portals.entries()) {
       const listed = await runOk(...network.inside('iscsi-ls', [`iscsi://${portal}`]))
       t.same(

@@ -16,6 +16,7 @@ const initiatorName = 'iqn.2026-11.org.platter:host'
 const flags = ['--target-name', targetName]
 const before = await TargetProcess.start(temporaryDirectory(), flags)
 const after = await TargetProcess.start(temporaryDirectory(), flags)
+await before.admitEveryone()
 const { lun } = await after.createPartition({
   directory: temporaryDirectory(),
   disks: 1,

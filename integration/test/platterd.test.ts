@@ -72,6 +72,7 @@ t.test('SIGTERM and SIGINT stop it cleanly, with a host connected', async (t) =>
 
 t.test('a host that is logged in is listed, with both ends of its connection', async (t) => {
   const target = await TargetProcess.start()
+  await target.admitEveryone()
   t.same(await target.command('session', 'list'), [])
   const host = await RawConnection.logIn(target.port, {
     targetName: await target.targetName(),

@@ -11,6 +11,7 @@ import { TargetProcess } from '../lib/target-process.ts'
 t.teardown(cleanUp)
 t.setTimeout(120_000)
 const target = await TargetProcess.start()
+await target.admitEveryone()
 const names: Pairs = [
   ['InitiatorName', initiatorName],
   ['TargetName', await target.targetName()],

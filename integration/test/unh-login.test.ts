@@ -18,6 +18,7 @@ t.teardown(cleanUp)
 sendsMalformedRequests('login stages that there are not')
 t.setTimeout(120_000)
 const target = await TargetProcess.start()
+await target.admitEveryone()
 const targetName = await target.targetName()
 const names: Pairs = [
   ['InitiatorName', initiatorName],

@@ -199,6 +199,7 @@ class ComposedTarget implements Target {
       executor: this.#units.devices,
       requirementOf: (initiatorName) =>
         requirementOf(initiatorName, this.#authentication, this.#secrets),
+      isFor: (initiatorName, remoteHost) => this.#isFor(initiatorName, remoteHost),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       partitionsOf: (initiatorName) => this.#grants.partitionsOf(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
@@ -332,6 +333,16 @@ class ComposedTarget implements Target {
   setSecret = (secret: NewSecret) => this.#changes.run(() => this.#secrets.set(secret))
   deleteSecret = (host: string) => this.#changes.run(() => this.#secrets.delete(host))
   deleteRedirect = (host: string) => this.#changes.run(() => this.#redirects.delete(host))
+
+  /** Whether anything has been said of this host, or of all hosts, and it comes from a network of its own. */
+  #isFor(host: string, address: string): boolean {
+    const isKnown =
+      this.#hosts.isKnown(host) ||
+      grantsOf(this.#state.current.grants, host).length > 0 ||
+      this.#secrets.credentialsOf(host) !== undefined ||
+      this.#redirects.of(host) !== undefined
+    return isKnown && this.#hosts.mayComeFrom(host, address)
+  }
 
   async #createPartition({ host, sizeBytes, blockSize, ...key }: NewPartition): Promise<Partition> {
     if (host !== undefined) this.#grants.hostNamed(host)

@@ -73,6 +73,7 @@ export class LoginPhase implements FramerHandler {
       maxConnections: (initiatorName) =>
         port.node.options.maxConnections?.(initiatorName) ??
         port.node.options.negotiation.maxConnections,
+      isFor: (initiatorName) => port.node.isFor(initiatorName, port.remoteHost),
       redirect: (initiatorName) => port.node.options.redirect?.(initiatorName),
     })
   }

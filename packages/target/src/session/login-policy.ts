@@ -18,6 +18,11 @@ export interface LoginPolicy extends AuthenticationPolicy {
    * it. Returns the status to refuse it with, or undefined.
    */
   admit(identity: LoginIdentity): LoginStatus | undefined
+  /**
+   * Whether this is a target to the initiator at all, from where it comes. One for which it is not has a
+   * discovery session that tells of no target, and no other session.
+   */
+  isFor(initiatorName: string): boolean
   /** Connections that a session of this initiator may have. */
   maxConnections(initiatorName: string): number
   /** Where to send an authenticated initiator that wants a new session, if anywhere. */

@@ -267,8 +267,13 @@ export class TargetLogin {
   }
 
   /** Whether a name is that of a target here, only an authenticated host learns. */
-  #checkTarget({ sessionType, targetName }: LoginNames): void {
-    if (sessionType === 'Normal' && targetName !== this.#policy.targetName) {
+  #checkTarget({ sessionType, initiatorName, targetName }: LoginNames): void {
+    if (sessionType !== 'Normal') return
+    if (!this.#policy.isFor(initiatorName)) {
+      // The same answer whatever it names, so that it does not learn what there is.
+      throw refused('nothing here is for this initiator', LoginStatus.AuthorizationFailure)
+    }
+    if (targetName !== this.#policy.targetName) {
       throw refused(`there is no target ${targetName} here`, LoginStatus.NotFound)
     }
   }

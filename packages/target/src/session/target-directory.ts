@@ -31,6 +31,11 @@ export class TargetDirectory {
     return this.#node.targetName
   }
 
+  /** Whether there is a target to the initiator at all. */
+  get isForInitiator(): boolean {
+    return this.#node.isFor?.(this.#identity.initiatorName, this.#addresses.remoteHost) ?? true
+  }
+
   /** Values of TargetAddress: the portals that the host can use, as things are now. */
   targetAddresses(): readonly string[] {
     return this.#portals().map(formatTargetAddress)

@@ -59,6 +59,8 @@ export interface TargetNodeOptions {
   readonly executor: TaskExecutor
   /** What a host must show to get in; by default nothing. */
   requirementOf?(initiatorName: string): AuthenticationRequirement
+  /** Whether the target is there for a host that comes from this IP address; by default it is for all. */
+  isFor?(initiatorName: string, remoteHost: string): boolean
   /** Connections that one session of a host may have; by default what `negotiation` says. */
   maxConnections?(initiatorName: string): number
   /** What a host may use; by default it is not told in text. */
@@ -105,6 +107,11 @@ export class TargetNode {
 
   requirementOf(initiatorName: string): AuthenticationRequirement {
     return this.options.requirementOf?.(initiatorName) ?? nothingRequired
+  }
+
+  /** Whether this is a target to an initiator that comes from `remoteHost`. */
+  isFor(initiatorName: string, remoteHost: string): boolean {
+    return this.options.isFor?.(initiatorName, remoteHost) ?? true
   }
 
   /** Live sessions. */

@@ -136,9 +136,10 @@ export class TextExchange {
 
   /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
   #sendTargets(value: string): [string, string][] {
-    const { targetName } = this.#context.directory
+    const { targetName, isForInitiator } = this.#context.directory
     if (value === 'All' && !this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (value === '' && this.#inDiscovery) return [['SendTargets', 'Reject']]
+    if (!isForInitiator) return []
     if (value !== 'All' && value !== '' && value !== targetName) return []
     return [
       ['TargetName', targetName],

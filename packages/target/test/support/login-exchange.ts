@@ -33,6 +33,7 @@ export const policy: LoginPolicy = {
   textBytesMax: 65536,
   admit: () => undefined,
   maxConnections: () => 4,
+  isFor: () => true,
   redirect: () => undefined,
 }
 

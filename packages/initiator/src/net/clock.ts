@@ -3,7 +3,7 @@
  * asleep), answers may have come that it could not look at; so a long step counts as a short one.
  */
 
-/** The most that one step counts: two of the sockets' ticks, in ms. */
+/** The most that one step counts, in ms; the sockets' ticks come more often. */
 const STEP_MAX_MS = 1000
 
 export class RunningClock {

@@ -18,7 +18,7 @@ const SLABS_KEPT = 16
 const CONNECT_TIMEOUT_MS = 5_000
 /** How long a closed connection may take to send what is queued. */
 const LINGER_MS = 2000
-const TICK_MS = 500
+const TICK_MS = 250
 
 const NO_SLAB = Buffer.alloc(0)
 
@@ -39,7 +39,7 @@ export class SocketConnection implements ConnectionSink {
   #failure: string | null = null
 
   /**
-   * Dials at once. `connect` makes the Connection that this carries; `onTick` is called twice a
+   * Dials at once. `connect` makes the Connection that this carries; `onTick` is called four times a
    * second; `onFault` gets what is no fault of the peer's, after the connection ended.
    */
   constructor(options: {

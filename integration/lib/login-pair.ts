@@ -88,6 +88,7 @@ function targetLogin({ requirement, challenges }: PairOptions): TargetLogin {
   return new TargetLogin({
     targetName,
     targetPortalGroupTag: 1,
+    portal: '127.0.0.1:3260',
     negotiation: standardPolicy,
     challenges: challenges ?? new Challenges(),
     requirementOf: (name) =>

@@ -209,7 +209,16 @@ export class WireInitiator {
   async receive(): Promise<TargetPdu> {
     const pdu = await this.connection.receive()
     if (pdu === null) throw new Error('the target closed the connection')
-    return new TargetPdu(pdu)
+    const received = new TargetPdu(pdu)
+    if (received.opcode === TargetOpcode.Reject) this.#fillGap(received.data)
+    return received
+  }
+
+  /** A rejected command has not come: the next one takes its CmdSN (RFC 7143 section 7.3). */
+  #fillGap(rejected: Buffer): void {
+    const cmdSN = rejected.readUInt32BE(24)
+    const isNumbered = [0x00, 0x01, 0x02, 0x04, 0x06].includes(rejected.readUInt8(0))
+    if (isNumbered && this.session.cmdSN === cmdSN + 1) this.session.cmdSN = cmdSN
   }
 
   /** The next `count` PDUs. */

@@ -77,6 +77,13 @@ async function areAlive(t: Test, connections: readonly WireInitiator[]): Promise
   }
 }
 
+/** The next command is told that tasks ended with their connection, and the one after is executed. */
+async function isToldOfLoss(t: Test, initiator: WireInitiator, fields = {}): Promise<void> {
+  const tag = initiator.testUnitReady(fields)
+  const { initiatorTaskTag, sense } = await initiator.receive()
+  t.strictSame([initiatorTaskTag, ...sense], [tag, 0x06, 0x47, 0x7f])
+}
+
 /** A write has ended: its tag is free for another command. */
 async function isOver(t: Test, { tag }: WaitingWrite, initiator: WireInitiator): Promise<void> {
   initiator.testUnitReady({ initiatorTaskTag: tag })
@@ -190,9 +197,9 @@ t.test(
     t.equal((await answerToPing(t, lost)).expCmdSN, hole)
     lost.close()
     await target.hasConnections(session, count - 1)
-    const tag = leading.testUnitReady({ cmdSN: hole })
-    const { initiatorTaskTag, status } = await leading.receive()
-    t.strictSame([initiatorTaskTag, status], [tag, good], 'the hole is filled from elsewhere')
+    await isToldOfLoss(t, leading, { cmdSN: hole })
+    // What waited behind the hole went with its connection: its place is free again.
+    session.cmdSN = hole + 1
     await areAlive(t, others)
     await isOver(t, writes[1] as WaitingWrite, leading)
     await areDone(
@@ -236,6 +243,7 @@ t.test(
     const replacement = await target.join(last, count - 1)
     t.strictSame(await last.receiveToEnd(), [], 'nothing more of the former')
     const all = [...connections.slice(0, -1), replacement]
+    await isToldOfLoss(t, replacement)
     await areAlive(t, all)
     await isOver(t, writes[count - 1] as WaitingWrite, replacement)
     await areDone(t, writes.slice(0, -1), count)
@@ -252,6 +260,7 @@ t.test(
     const last = connections.pop() as WireInitiator
     close(connections)
     await target.hasConnections(last.session, 1)
+    if (count > 1) await isToldOfLoss(t, last)
     await areAlive(t, [last])
     last.close()
     await target.hasConnections(last.session, 0)
@@ -269,6 +278,7 @@ t.test(
     const { opcode, initiatorTaskTag, response } = await leading.receive()
     t.strictSame([opcode, initiatorTaskTag, response], [TargetOpcode.LogoutResponse, tag, 0])
     t.strictSame(await closed.receiveToEnd(), [])
+    await isToldOfLoss(t, leading)
     await areAlive(t, [leading, ...rest])
     await isOver(t, writes[1] as WaitingWrite, leading)
     await areDone(

@@ -111,7 +111,9 @@ export class Framer {
     if (this.headerDigest) {
       const got = buffer.readUInt32LE(base + length)
       const wanted = crc32c(buffer, base, base + length)
-      if (got !== wanted) throw dropped(`header digest is ${hex(got)}, wanted ${hex(wanted)}`)
+      if (got !== wanted) {
+        throw dropped(`header digest is ${hex(got)}, wanted ${hex(wanted)}`, 'digest')
+      }
     }
     const dataLength =
       ((buffer[base + 5] as number) << 16) |
@@ -218,8 +220,8 @@ export function sealPdu(
   if (dataDigest) buffer.writeUInt32LE(crc32c(buffer, data, end), end)
 }
 
-function dropped(message: string): ProtocolError {
-  return new ProtocolError('framing', message, { kind: 'drop' })
+function dropped(message: string, code: 'framing' | 'digest' = 'framing'): ProtocolError {
+  return new ProtocolError(code, message, { kind: 'drop' })
 }
 
 function hex(value: number): string {

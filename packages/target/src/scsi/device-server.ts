@@ -4,12 +4,12 @@
  */
 import {
   capacityChangedUnitAttention,
+  commandsClearedByTransportUnitAttention,
   commandsClearedUnitAttention,
   decodeLun,
   invalidFieldInCdb,
   invalidMessage,
   logicalUnitNotSupported,
-  nexusLossUnitAttention,
   noSense,
   Opcode,
   resetUnitAttention,
@@ -135,6 +135,12 @@ export class DeviceServer implements TaskExecutor {
     task.state = null
   }
 
+  connectionLost(task: ScsiTask): void {
+    const unit = task.unit as LogicalUnit | null
+    const nexus = task.nexus as ScsiNexus
+    if (unit !== null) nexus.raise(unit, commandsClearedByTransportUnitAttention)
+  }
+
   dataFailed(task: ScsiTask, additionalSense: number): void {
     task.state = null
     fail(task, senseOf(SenseKey.AbortedCommand, additionalSense))
@@ -177,15 +183,6 @@ export class DeviceServer implements TaskExecutor {
     if (unit === undefined) return
     for (const other of cleared) {
       if (other !== nexus) (other as ScsiNexus).raise(unit, commandsClearedUnitAttention)
-    }
-  }
-
-  nexusReset(nexus: Nexus): void {
-    const lost = nexus as ScsiNexus
-    for (const unit of lost.units.values()) {
-      unit.reservations.endReserve(lost)
-      lost.copies.delete(unit)
-      lost.raise(unit, nexusLossUnitAttention)
     }
   }
 

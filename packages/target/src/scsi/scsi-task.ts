@@ -162,6 +162,8 @@ export interface TaskExecutor {
   execute(task: ScsiTask): void
   /** The transport has aborted the task: forget it. Nothing may be called on it afterwards. */
   aborted(task: ScsiTask): void
+  /** Called before `aborted` when the task ends with its connection: its nexus, if that goes on, is to be told. */
+  connectionLost(task: ScsiTask): void
   /**
    * The data of the task are lost or too few: nothing more is done with them, and the task is ended with
    * ABORTED COMMAND. `additionalSense` is ASC and ASCQ, as in 0x4705.
@@ -189,8 +191,6 @@ export interface TaskExecutor {
    * for the unit that `nexus` sees at `lun`.
    */
   taskSetCleared(nexus: Nexus, lun: Buffer, cleared: Iterable<Nexus>): void
-  /** I_T NEXUS RESET (SAM-5 section 7.6): the transport has aborted every task of `nexus` already. */
-  nexusReset(nexus: Nexus): void
   /** The oldest event that `nexus` has not been told of, of the unit that it sees at `lun`, if any. */
   pendingEvent(nexus: Nexus, lun: Buffer): PendingEvent | undefined
   /** TARGET WARM or COLD RESET: as `resetLogicalUnit` for every logical unit that `nexus` sees. */

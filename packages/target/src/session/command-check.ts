@@ -7,6 +7,9 @@ import {
   type SessionParameters,
 } from '@platter/protocol/iscsi'
 
+/** The last task attribute that is defined (RFC 7143 section 11.3.1). */
+const ACA = 4
+
 /** Throws the ProtocolError that refuses `command` and ends its connection, if there is reason to. */
 export function checkCommand(
   command: ScsiCommand,
@@ -25,6 +28,9 @@ export function checkCommand(
   }
   if (length > 0 && !command.write) {
     throw refused(RejectReason.ProtocolError, 'immediate data in a command that writes nothing')
+  }
+  if (command.attribute > ACA) {
+    throw refused(RejectReason.ProtocolError, `task attribute ${command.attribute} is reserved`)
   }
   if (command.initiatorTaskTag === RESERVED_TAG) {
     throw refused(RejectReason.ProtocolError, 'a command with the reserved InitiatorTaskTag')

@@ -36,6 +36,12 @@ export class CommandWindow {
     this.expCmdSN = serialAdd(this.expCmdSN, 1)
   }
 
+  /** The command taken in last has ended by a Reject: it is as if it had never come. */
+  retreat(): void {
+    this.expCmdSN = serialAdd(this.expCmdSN, -1)
+    this.maxCmdSN = serialAdd(this.maxCmdSN, -1)
+  }
+
   /** A command has ended: one more may be sent. */
   release(): void {
     this.maxCmdSN = serialAdd(this.maxCmdSN, 1)

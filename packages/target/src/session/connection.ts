@@ -66,6 +66,7 @@ export class TargetConnection implements FramerHandler {
       responder: this.#responder,
       remoteHost: options.addresses.remoteHost,
       nowMs: () => this.#nowMs,
+      portal: this.#portal,
       entered: (identity, parameters, session) => this.#enter(identity, parameters, session),
       failed: (detail) => this.#fail('login-failed', detail),
       isOpen: () => this.#isOpen(),
@@ -73,6 +74,11 @@ export class TargetConnection implements FramerHandler {
     })
     this.#phase = this.#login
     this.#move('transportConnected')
+  }
+
+  get #portal(): string {
+    const { localHost: host, localPort: port } = this.#addresses
+    return formatTargetAddress({ host, port })
   }
 
   get state(): ConnectionState {
@@ -109,9 +115,16 @@ export class TargetConnection implements FramerHandler {
       return this.#framer.push(buffer, start, end)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      this.#fail(this.#fullFeature ? 'protocol-error' : 'login-failed', error.message)
+      this.#broken(error)
       return end - start
     }
+  }
+
+  /** A bad digest costs its connection, anything else all those of the session (RFC 7143 sections 7.7 and 7.8). */
+  #broken({ code, message }: ProtocolError): void {
+    const session = this.#fullFeature?.session
+    this.#fail(session ? 'protocol-error' : 'login-failed', message)
+    if (code !== 'digest') session?.endConnections(`another connection failed: ${message}`)
   }
 
   onHeader(buffer: Buffer, base: number): void {
@@ -235,10 +248,7 @@ export class TargetConnection implements FramerHandler {
     const phase = new FullFeaturePhase({
       cid: identity.cid,
       remote: this.#addresses.remote,
-      local: formatTargetAddress({
-        host: this.#addresses.localHost,
-        port: this.#addresses.localPort,
-      }),
+      local: this.#portal,
       responder: this.#responder,
       session,
       sendSegmentMax: parameters.peerMaxRecvDataSegmentLength,
@@ -253,7 +263,7 @@ export class TargetConnection implements FramerHandler {
         if (this.#pingTag === null && this.#isOpen()) this.#ping()
       },
       requestLogout: (nowMs, seconds, detail) => this.#requestLogout(nowMs, seconds, detail),
-      takesEvents: () => this.#isOpen(),
+      isLeaving: () => !this.#isOpen(),
       logoutStarted: () => this.#move('logoutStarted'),
       loggedOut: () => this.end('logout', 'the initiator logged out'),
       end: (reason, detail) => this.end(reason, detail),

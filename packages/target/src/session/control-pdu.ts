@@ -2,6 +2,7 @@
  * PDUs other than commands and data: control-receiver.ts gathers them whole and puts them into CmdSN
  * order, and then one function each acts on them (nop.ts, text.ts, logout.ts, task-management.ts).
  */
+import { Opcode, type RejectReason } from '@platter/protocol/iscsi'
 import type { ConnectionSink } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
 import type { Session } from './session.ts'
@@ -11,6 +12,18 @@ import type { TargetDirectory } from './target-directory.ts'
 export interface ControlPdu {
   readonly header: Buffer
   readonly data: Buffer
+}
+
+/** Whether a PDU takes a place in CmdSN order: it is neither immediate nor a SNACK. */
+export function isNumbered(header: Buffer): boolean {
+  const first = header[0] as number
+  return (first & 0x40) === 0 && first !== Opcode.SnackRequest
+}
+
+/** Rejects a PDU whose turn it is: its CmdSN does not count as received (RFC 7143 section 7.3). */
+export function rejectPdu(context: ControlContext, reason: RejectReason, header: Buffer): void {
+  if (isNumbered(header)) context.session.window.retreat()
+  context.responder.reject(reason, header, 0)
 }
 
 /** What acting on a control PDU may need of its connection. */

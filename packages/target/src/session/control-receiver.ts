@@ -12,7 +12,7 @@ import {
   RejectReason,
 } from '@platter/protocol/iscsi'
 import { Turn } from './command-window.ts'
-import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { type ControlContext, type ControlPdu, isNumbered, rejectPdu } from './control-pdu.ts'
 import { logoutRequest } from './logout.ts'
 import { nopOut } from './nop.ts'
 import { taskManagementRequest } from './task-management.ts'
@@ -47,9 +47,7 @@ export class ControlReceiver {
     const pdu = { header: this.#header, data: this.#data }
     this.#header = NO_BYTES
     this.#data = NO_BYTES
-    const immediate = ((pdu.header[0] as number) & 0x40) !== 0
-    const opcode = (pdu.header[0] as number) & 0x3f
-    if (immediate || opcode === Opcode.SnackRequest) {
+    if (!isNumbered(pdu.header)) {
       this.#act(pdu)
       return
     }
@@ -59,10 +57,10 @@ export class ControlReceiver {
     if (turn === Turn.Outside || session.isKept(cmdSN)) return
     const deliver = () => {
       session.window.release()
-      if (this.#context.isOpen) this.#act(pdu)
+      this.#act(pdu)
     }
     if (turn === Turn.Early) {
-      session.keepEarly(cmdSN, { deliver })
+      session.keepEarly(cmdSN, { sender: this.#context, deliver })
     } else {
       session.window.advance()
       deliver()
@@ -85,7 +83,7 @@ export class ControlReceiver {
     const known = opcode === Opcode.LoginRequest || normalOnly.has(opcode)
     let reason: RejectReason = known ? RejectReason.ProtocolError : RejectReason.CommandNotSupported
     if (opcode === Opcode.SnackRequest) reason = RejectReason.SnackReject
-    this.#context.responder.reject(reason, pdu.header, 0)
+    rejectPdu(this.#context, reason, pdu.header)
   }
 }
 

@@ -52,7 +52,7 @@ export interface FullFeaturePort {
   /** Asks the initiator for a sign of life, and so for its ExpStatSN. */
   solicit(): void
   requestLogout(nowMs: number, seconds: number, detail: string): void
-  takesEvents(): boolean
+  isLeaving(): boolean
   logoutStarted(): void
   loggedOut(): void
   end(reason: CloseReason, detail: string): void
@@ -204,7 +204,7 @@ export class FullFeaturePhase
     const command = this.#command.at(buffer, base)
     const { session } = this
     if (session.identity.type !== 'Normal') {
-      // It is refused there, and takes up its CmdSN.
+      // It is refused there.
       this.#use = Use.Control
       this.#control.begin(buffer, base)
       return
@@ -299,7 +299,8 @@ export class FullFeaturePhase
     this.#dataIn.forget(task)
     // The rest of a PDU that is coming in must not reach the record's next command.
     if (this.#task === task) this.#use = Use.Discard
-    this.session.endTask(task)
+    if (failing) this.session.endTask(task)
+    else this.session.endAborted(task)
     if (failing && this.#open) this.responder.scsiResponse(task)
     onAborted?.()
   }
@@ -382,8 +383,8 @@ export class FullFeaturePhase
     else if (this.#acknowledgements.await(this.responder.statSN, done)) this.#port.solicit()
   }
 
-  get takesEvents(): boolean {
-    return this.#port.takesEvents()
+  get isLeaving(): boolean {
+    return this.#port.isLeaving()
   }
 
   requestLogout(nowMs: number, seconds: number, detail: string): void {

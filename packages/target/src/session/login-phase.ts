@@ -40,6 +40,8 @@ export interface LoginPhasePort {
   /** Where the host comes from, and the time. */
   readonly remoteHost: string
   nowMs(): number
+  /** The portal that the connection came by, as `host:port`. */
+  readonly portal: string
   /** Login is over: the connection is in full feature phase from the next PDU on. */
   entered(identity: LoginIdentity, parameters: SessionParameters, session: Session): void
   /** Login has failed, and its response is queued. */
@@ -65,6 +67,7 @@ export class LoginPhase implements FramerHandler {
     const { limits, ...policy } = port.node.options
     this.#login = new TargetLogin({
       ...policy,
+      portal: port.portal,
       challenges: port.node.challenges,
       requirementOf: (initiatorName) => port.node.requirementOf(initiatorName),
       loginRequestsMax: limits.loginRequestsMax,

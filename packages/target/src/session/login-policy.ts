@@ -8,6 +8,8 @@ export interface LoginPolicy extends AuthenticationPolicy {
   /** Told to initiators that tell theirs, and to no other. */
   readonly nodeArchitecture?: string
   readonly targetPortalGroupTag: number
+  /** The portal that the connection came by, as `host:port`. */
+  readonly portal: string
   readonly negotiation: NegotiationPolicy
   /** Requests that one login may take. */
   readonly loginRequestsMax: number
@@ -45,6 +47,11 @@ export interface LoginIdentity {
   readonly nodeArchitecture: string | undefined
   /** A discovery session need not name a target. */
   readonly targetName: string | undefined
+  /**
+   * What the initiator port has its session with: the target, or the portal where none is named. There is
+   * one session for both ports (RFC 7143 section 7.4.2).
+   */
+  readonly targetPort: string
   readonly isid: string
   /** As requested: 0 for a new session. */
   readonly tsih: number

@@ -212,9 +212,12 @@ export class TargetLogin {
     const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
     const identified = { header, names, negotiation }
     const own: TextPair[] = []
-    if (sessionType === 'Normal') {
+    // Who names no target asks for the portal group of none (RFC 7143 section 13.9).
+    if (names.targetName !== undefined) {
       own.push(negotiation.declare('TargetPortalGroupTag', `${targetPortalGroupTag}`))
-      if (targetAlias !== undefined) own.push(negotiation.declare('TargetAlias', targetAlias))
+    }
+    if (sessionType === 'Normal' && targetAlias !== undefined) {
+      own.push(negotiation.declare('TargetAlias', targetAlias))
     }
     const authentication = new Authentication(this.#policy, names.initiatorName, this.#version)
     if (currentStage === StageNumber.Security) {
@@ -267,8 +270,8 @@ export class TargetLogin {
   }
 
   /** Whether a name is that of a target here, only an authenticated host learns. */
-  #checkTarget({ sessionType, initiatorName, targetName }: LoginNames): void {
-    if (sessionType !== 'Normal') return
+  #checkTarget({ initiatorName, targetName }: LoginNames): void {
+    if (targetName === undefined) return
     if (!this.#policy.isFor(initiatorName)) {
       // The same answer whatever it names, so that it does not learn what there is.
       throw refused('nothing here is for this initiator', LoginStatus.AuthorizationFailure)
@@ -310,7 +313,8 @@ export class TargetLogin {
     const initiatorAlias = negotiation.received('InitiatorAlias')
     const nodeArchitecture = negotiation.received(NODE_ARCHITECTURE)
     const { isid, tsih, cid } = header
-    const identity = { ...names, initiatorAlias, nodeArchitecture, isid, tsih, cid }
+    const targetPort = names.targetName ?? this.#policy.portal
+    const identity = { ...names, targetPort, initiatorAlias, nodeArchitecture, isid, tsih, cid }
     const refusal = this.#policy.admit(identity)
     if (refusal !== undefined) return this.#fail(request, refusal, 'no session can be had for it')
     this.#stage = { name: 'over' }

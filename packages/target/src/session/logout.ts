@@ -9,19 +9,16 @@ import {
   RejectReason,
 } from '@platter/protocol/iscsi'
 import { abortAll, tasksOf } from './abort.ts'
-import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { type ControlContext, type ControlPdu, rejectPdu } from './control-pdu.ts'
 import type { Task } from './task.ts'
 
 export function logoutRequest(context: ControlContext, { header }: ControlPdu): void {
   const pdu = new LogoutRequest().at(header, 0)
   const { session, cid } = context
   const closesSession = pdu.reasonCode === LogoutReason.CloseSession
-  if (pdu.reasonCode > LogoutReason.RemoveConnectionForRecovery) {
-    context.responder.reject(RejectReason.InvalidPduField, header, 0)
-    return
-  }
-  if (session.identity.type === 'Discovery' && !closesSession) {
-    context.responder.reject(RejectReason.ProtocolError, header, 0)
+  const isReserved = pdu.reasonCode > LogoutReason.RemoveConnectionForRecovery
+  if (isReserved || (session.identity.type === 'Discovery' && !closesSession)) {
+    rejectPdu(context, RejectReason.ProtocolError, header)
     return
   }
   const closed = closesSession ? cid : pdu.cid

@@ -92,8 +92,7 @@ export class Responder {
     pdu.initiatorTaskTag = task.initiatorTaskTag
     pdu.status = task.status
     pdu.dataSegmentLength = senseBytes
-    if (task.isRead) pdu.expDataSN = task.dataSN
-    else pdu.expDataSN = task.r2tSN
+    pdu.expDataSN = task.dataSN
     setResidual(pdu, task.transferLength, task.expectedDataTransferLength)
     this.stamp(pdu, true)
     if (senseBytes > 0) {
@@ -122,11 +121,10 @@ export class Responder {
     this.send(base, 0)
   }
 
-  /** The answer to a ping, with its data (RFC 7143 section 11.19). */
-  nopIn(initiatorTaskTag: number, lun: Buffer, data: Buffer): void {
+  /** The answer to a ping, with its data; a LUN goes with a Target Transfer Tag only (RFC 7143 section 11.19). */
+  nopIn(initiatorTaskTag: number, data: Buffer): void {
     const base = this.reserve(data.length)
     const pdu = new NopIn().init(this.sink.slab, base)
-    pdu.copyLun(lun, 0)
     pdu.initiatorTaskTag = initiatorTaskTag
     pdu.targetTransferTag = RESERVED_TAG
     pdu.dataSegmentLength = data.length
@@ -135,7 +133,7 @@ export class Responder {
     this.send(base, data.length)
   }
 
-  /** A ping of ours: it carries the next StatSN without using it up. */
+  /** A ping of ours, or with the reserved tag only the window's numbers; it uses no StatSN up. */
   ping(targetTransferTag: number): void {
     const base = this.reserve(0)
     const pdu = new NopIn().init(this.sink.slab, base)

@@ -4,6 +4,7 @@
  */
 import {
   AsyncEvent,
+  RESERVED_TAG,
   type ScsiCommand,
   type SessionParameters,
   serialAdd,
@@ -20,6 +21,8 @@ import { Task, type TaskOwner, TaskStage } from './task.ts'
 export interface SessionIdentity {
   readonly type: 'Normal' | 'Discovery'
   readonly initiatorName: string
+  /** As in LoginIdentity. */
+  readonly targetPort: string
   readonly initiatorAlias: string | undefined
   /** As the initiator declared it, for people only. */
   readonly nodeArchitecture: string | undefined
@@ -29,6 +32,8 @@ export interface SessionIdentity {
 
 /** A command that is not SCSI and came before its turn: its bytes, and how to act on them. */
 export interface EarlyPdu {
+  /** The connection that brought it; none for a place that is kept. */
+  readonly sender?: object
   deliver(): void
 }
 
@@ -44,8 +49,6 @@ export interface SessionConnection extends TaskOwner {
    */
   whenAcknowledged(done: () => void): void
   readonly responder: Responder
-  /** Whether Async Messages may be sent on it: it is neither ending nor logging out. */
-  readonly takesEvents: boolean
   /** Asks the initiator to log out, and ends the connection if it has not after `seconds`. */
   requestLogout(nowMs: number, seconds: number, detail: string): void
   /** Ends the connection from the session's side; `closed` follows. */
@@ -122,13 +125,31 @@ export class Session {
   endTask(task: Task): void {
     this.tasks.delete(task.initiatorTaskTag)
     if (task.immediate) this.#immediateTasks--
-    else if (this.#early.size > 0 && this.#early.get(task.cmdSN) === task)
-      this.keepPlace(task.cmdSN)
+    else if (this.#early.size > 0 && this.#early.get(task.cmdSN) === task) this.#endEarly(task)
     else this.window.release()
     this.executor.ended(task)
     task.end()
     this.#free.push(task)
     if (this.#onEmpty !== null && this.tasks.size === 0) this.#settle()
+  }
+
+  /** Aborted before its turn: it has its place all the same, unless its connection took it along (section 11.14). */
+  #endEarly({ cmdSN, owner }: Task): void {
+    if (owner.isLeaving) this.#early.delete(cmdSN)
+    else this.keepPlace(cmdSN)
+  }
+
+  /**
+   * As `endTask`, for a task that gets no response. Where no other PDU is due that would tell of its place in the
+   * window, one is sent for that (RFC 7143 section 11.4.11).
+   */
+  endAborted(task: Task): void {
+    const { window } = this
+    const { maxCmdSN } = window
+    const wasClosed = serialLess(maxCmdSN, window.expCmdSN)
+    this.endTask(task)
+    const opened = window.maxCmdSN !== maxCmdSN && (wasClosed || this.tasks.size === 0)
+    if (opened && this.managing.size === 0) this.#eventResponder()?.ping(RESERVED_TAG)
   }
 
   /** Keeps a command until those before it have come. A CmdSN that is kept already is ignored. */
@@ -211,8 +232,8 @@ export class Session {
   }
 
   #eventResponder(): Responder | undefined {
-    for (const { takesEvents, responder } of this.connections.values()) {
-      if (takesEvents) return responder
+    for (const { isLeaving, responder } of this.connections.values()) {
+      if (!isLeaving) return responder
     }
     return undefined
   }
@@ -240,6 +261,7 @@ export class Session {
     if (stage === TaskStage.Aborted || stage === TaskStage.Free) return
     task.stage = TaskStage.Aborted
     if (!task.failing) task.unsolicitedOpen = false
+    if (stage !== TaskStage.Waiting && task.owner.isLeaving) this.executor.connectionLost(task)
     if (stage === TaskStage.Executing) this.executor.aborted(task)
     if (task.pendingIo === 0) task.owner.abortEnded(task)
   }
@@ -249,10 +271,20 @@ export class Session {
     if (this.connections.get(connection.cid) === connection) {
       this.connections.delete(connection.cid)
     }
+    for (const [cmdSN, early] of this.#early) {
+      if ('sender' in early && early.sender === connection) this.#early.delete(cmdSN)
+    }
     for (const task of [...this.tasks.values()]) {
       if (task.owner !== connection) continue
       task.awaitNoData()
       this.abort(task)
+    }
+  }
+
+  /** Ends every connection, and so the session. */
+  endConnections(detail: string): void {
+    for (const connection of [...this.connections.values()]) {
+      connection.end('session-ended', detail)
     }
   }
 

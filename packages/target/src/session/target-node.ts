@@ -197,6 +197,7 @@ export class TargetNode {
       identity: {
         type: identity.sessionType,
         initiatorName: identity.initiatorName,
+        targetPort: identity.targetPort,
         initiatorAlias: identity.initiatorAlias,
         nodeArchitecture: identity.nodeArchitecture,
         isid: identity.isid,
@@ -271,12 +272,12 @@ export class TargetNode {
   }
 }
 
-/** The session of the same initiator port (SAM-5 annex A): its name and ISID. */
+/** The session of the same initiator port, its name and ISID, with the same port of ours (RFC 7143 section 4.4.3). */
 function sameSession(sessions: Iterable<Session>, identity: LoginIdentity): Session | undefined {
   for (const session of sessions) {
-    const { initiatorName, isid, type } = session.identity
+    const { initiatorName, isid, targetPort } = session.identity
     const same = initiatorName === identity.initiatorName && isid === identity.isid
-    if (same && type === identity.sessionType) return session
+    if (same && targetPort === identity.targetPort) return session
   }
   return undefined
 }

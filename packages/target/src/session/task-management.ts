@@ -16,7 +16,7 @@ import type { ControlContext, ControlPdu } from './control-pdu.ts'
 import { abortTasks } from './multi-task-abort.ts'
 import { RFC_7144_LEVEL, type Session, type SessionIdentity } from './session.ts'
 import type { Task } from './task.ts'
-import { queryAsynchronousEvent, queryTask, queryTaskSet } from './task-query.ts'
+import { lunOf, queryAsynchronousEvent, queryTask, queryTaskSet } from './task-query.ts'
 
 const Code = TaskManagementResponseCode
 const Fn = TaskManagementFunction
@@ -46,8 +46,7 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
     case Fn.QueryTaskSet:
       // An immediate request may overtake commands that it is for (RFC 7143 section 4.2.3.3).
       if (!context.session.whenReceived(pdu.cmdSN, () => manageTasks(context, pdu))) {
-        context.session.managing.delete(pdu.initiatorTaskTag)
-        context.responder.reject(RejectReason.ImmediateCommandReject, header, 0)
+        refuse(context, pdu)
       }
       break
     case Fn.TargetWarmReset:
@@ -68,6 +67,16 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
     default:
       answer(context, pdu, Code.FunctionNotSupported)
   }
+}
+
+/** Too many wait already. The functions of RFC 7144 must not be answered with a Reject (its section 4.1). */
+function refuse(context: ControlContext, pdu: TaskManagementRequest): void {
+  if (pdu.function >= Fn.QueryTask) {
+    answer(context, pdu, Code.FunctionRejected)
+    return
+  }
+  context.session.managing.delete(pdu.initiatorTaskTag)
+  context.responder.reject(RejectReason.ImmediateCommandReject, pdu.buffer, pdu.base)
 }
 
 function answer(
@@ -96,7 +105,7 @@ function manageTasks(context: ControlContext, pdu: TaskManagementRequest): void 
 function manageUnit(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
   const { executor, nexus } = session
-  const lun = Buffer.from(pdu.buffer.subarray(pdu.lunPosition, pdu.lunPosition + 8))
+  const lun = Buffer.from(lunOf(pdu))
   if (!executor.hasUnit(nexus, lun)) {
     answer(context, pdu, Code.LunDoesNotExist)
     return
@@ -123,15 +132,18 @@ function isEarlier(task: Task, nexus: Nexus, cmdSN: number): boolean {
   return task.nexus !== nexus || task.immediate || serialLess(task.cmdSN, cmdSN)
 }
 
-/** All tasks of the session end as they do with it, but it goes on (SAM-5 section 7.6). */
+/** All tasks of the session end, and then it does, with its connections and its nexus (RFC 7144 section 6.3). */
 function resetNexus(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
   abortTasks({
     issuer: session,
     sessions: [session],
     isAffected: () => true,
-    aborted: () => session.executor.nexusReset(session.nexus),
-    settled: () => answer(context, pdu, Code.FunctionComplete),
+    aborted: () => {},
+    settled: () => {
+      answer(context, pdu, Code.FunctionComplete)
+      session.endConnections('the initiator reset its nexus')
+    },
   })
 }
 
@@ -163,9 +175,7 @@ function endAllOf({ initiatorName }: SessionIdentity, sessions: Iterable<Session
   for (const session of [...sessions]) {
     if (session.identity.initiatorName !== initiatorName) continue
     session.announceEnd()
-    for (const connection of [...session.connections.values()]) {
-      connection.end('session-ended', 'the target was reset')
-    }
+    session.endConnections('the target was reset')
   }
 }
 
@@ -177,7 +187,7 @@ function abortTask(context: ControlContext, pdu: TaskManagementRequest): void {
     return
   }
   const task = session.tasks.get(pdu.referencedTaskTag)
-  if (task !== undefined) {
+  if (task?.lunBuffer.equals(lunOf(pdu))) {
     abortAll([[session, task]], () => answer(context, pdu, Code.FunctionComplete))
     return
   }

@@ -60,6 +60,7 @@ function isInTaskSet(session: Session, lun: Buffer, task: Task): boolean {
   return task.stage !== TaskStage.Aborted && session.executor.isForUnit(task, session.nexus, lun)
 }
 
-function lunOf(pdu: TaskManagementRequest): Buffer {
+/** The LUN field, not copied. */
+export function lunOf(pdu: TaskManagementRequest): Buffer {
   return pdu.buffer.subarray(pdu.lunPosition, pdu.lunPosition + 8)
 }

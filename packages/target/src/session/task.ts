@@ -31,6 +31,8 @@ export type TaskStage = (typeof TaskStage)[keyof typeof TaskStage]
 /** What a task asks of the connection that it belongs to (connection allegiance, RFC 7143 section 4.2.2.2). */
 export interface TaskOwner {
   readonly nexus: Nexus
+  /** The connection is over or being logged out: what it has not acted on has never come. */
+  readonly isLeaving: boolean
   /** The SCSI layer wants data sent: `source`, `sourceOffset` and `dataInLength` are set. */
   startDataIn(task: Task): void
   /** A read that `startDataIn` began has ended. */

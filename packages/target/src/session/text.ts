@@ -14,7 +14,7 @@ import {
   TextAssembler,
   TextRequest,
 } from '@platter/protocol/iscsi'
-import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { type ControlContext, type ControlPdu, rejectPdu } from './control-pdu.ts'
 
 /** Text of one exchange that is gathered before it is acted on, in bytes. */
 const TEXT_LIMIT = 65536
@@ -28,6 +28,8 @@ export class TextExchange {
   #request = new TextAssembler(TEXT_LIMIT)
   #answer = NO_TEXT
   #sent = 0
+  /** Keys of this exchange: none may come twice (RFC 7143 section 6.4). */
+  #keys = new Set<string>()
   /** MaxRecvDataSegmentLength as the initiator declared it in this exchange; in force at its end. */
   #declared: number | undefined
 
@@ -43,12 +45,12 @@ export class TextExchange {
       pdu.targetTransferTag !== this.#tag ||
       pdu.initiatorTaskTag !== this.#initiatorTaskTag
     ) {
-      this.#context.responder.reject(RejectReason.InvalidPduField, header, 0)
+      rejectPdu(this.#context, RejectReason.InvalidPduField, header)
       return
     }
     if (pdu.continued && pdu.final) {
       this.#begin(RESERVED_TAG)
-      this.#context.responder.reject(RejectReason.ProtocolError, header, 0)
+      rejectPdu(this.#context, RejectReason.ProtocolError, header)
       return
     }
     if (this.#sent < this.#answer.length) {
@@ -62,7 +64,7 @@ export class TextExchange {
       if (!(error instanceof ProtocolError)) throw error
       // The exchange has failed, and nothing of it holds; the connection goes on.
       this.#begin(RESERVED_TAG)
-      this.#context.responder.reject(RejectReason.ProtocolError, header, 0)
+      rejectPdu(this.#context, RejectReason.ProtocolError, header)
       return
     }
     if (pdu.continued) {
@@ -83,6 +85,7 @@ export class TextExchange {
     this.#request = new TextAssembler(TEXT_LIMIT)
     this.#answer = NO_TEXT
     this.#sent = 0
+    this.#keys = new Set()
     this.#declared = undefined
   }
 
@@ -114,6 +117,8 @@ export class TextExchange {
       throw refused('a discovery session is for SendTargets')
     }
     for (const [key, value] of pairs) {
+      if (this.#keys.has(key)) throw refused(`text key ${key} came a second time`)
+      this.#keys.add(key)
       if (key === 'SendTargets') answers.push(...this.#sendTargets(value))
       else if (key === 'MaxRecvDataSegmentLength') this.#declare(value)
       else if (key === 'InitiatorAlias') continue
@@ -130,7 +135,6 @@ export class TextExchange {
     if (length === undefined || length < low || length > high) {
       throw refused(`MaxRecvDataSegmentLength=${value} is not in the range of ${low} to ${high}`)
     }
-    if (this.#declared !== undefined) throw refused('MaxRecvDataSegmentLength came a second time')
     this.#declared = length
   }
 

@@ -16,7 +16,6 @@ import {
   LUN_LENGTH,
   Opcode,
   Peripheral,
-  Status,
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
@@ -233,10 +232,10 @@ t.test('an event that a nexus was not told of can be asked about, and stays', as
   server.resetLogicalUnit(nexus, lun)
   const reset = { senseKey: 6, additionalSenseCode: 0x29, additionalSenseCodeQualifier: 3 }
   t.match(server.pendingEvent(nexus, lun), { ...reset, more: false })
-  server.nexusReset(nexus)
+  server.taskSetCleared(server.openNexus('iqn.2024-01.org.example:b,i,0x2'), lun, [nexus])
   t.match(server.pendingEvent(nexus, lun), { ...reset, more: true })
   t.equal(verdict(await exec(TEST_UNIT_READY, 7)), '06/29/03')
-  t.match(server.pendingEvent(nexus, lun), { additionalSenseCodeQualifier: 7, more: false })
+  t.match(server.pendingEvent(nexus, lun), { additionalSenseCode: 0x2f, more: false })
   lun[1] = 3
   t.equal(server.pendingEvent(nexus, lun), undefined)
 })
@@ -261,19 +260,14 @@ t.test('queries and the reset of a nexus are told as supported where they are', 
   }
 })
 
-t.test('a nexus that is reset is told of its loss on every unit, and no other is', async (t) => {
+t.test('a task that ends with its connection is told of, on its unit (47h/7Fh)', async (t) => {
   const { server, nexus, exec } = await start()
-  const other = server.openNexus('iqn.2024-01.org.example:b,i,0x2')
-  await ready(server, other)
-  t.equal(verdict(await exec([0x16, 0, 0, 0, 0, 0])), 'GOOD', 'RESERVE')
-  const status = verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY }))
-  t.equal(status, `status ${Status.ReservationConflict}`)
-  server.nexusReset(nexus)
-  t.equal(verdict(await run(server, { nexus: other, lun: 0, cdb: TEST_UNIT_READY })), 'GOOD')
-  for (const lun of [0, 7]) {
-    t.equal(verdict(await exec(TEST_UNIT_READY, lun)), '06/29/07')
-    t.equal(verdict(await exec(TEST_UNIT_READY, lun)), 'GOOD')
-  }
+  const task = new FakeTask({ nexus, lun: 7, cdb: TEST_UNIT_READY })
+  server.execute(task)
+  server.connectionLost(task)
+  t.equal(verdict(await exec(TEST_UNIT_READY, 0)), 'GOOD')
+  t.equal(verdict(await exec(TEST_UNIT_READY, 7)), '06/47/7F')
+  t.equal(verdict(await exec(TEST_UNIT_READY, 7)), 'GOOD')
 })
 
 t.test('a reset is told to every nexus of that unit, and only to them', async (t) => {

@@ -194,6 +194,10 @@ t.test(
   },
 )
 
+function reservedAttribute(bytes: Buffer): void {
+  bytes[1] = (bytes[1] as number) | 0x05
+}
+
 t.test(
   'a command that no valid initiator sends is rejected, and ends the connection',
   async (t) => {
@@ -201,6 +205,7 @@ t.test(
       [{ ...read, write: true }, Buffer.alloc(0), RejectReason.CommandNotSupported],
       [{ ...read, tag: 0xffffffff }, Buffer.alloc(0), RejectReason.ProtocolError],
       [{ ...read, expected: 512 }, Buffer.alloc(512), RejectReason.ProtocolError],
+      [{ ...read, spoil: reservedAttribute }, Buffer.alloc(0), RejectReason.ProtocolError],
       [{ opcode: 0x2a, write: true, blocks: 1 }, Buffer.alloc(516), RejectReason.ProtocolError],
     ]
     for (const [command, data, reason] of wrong) {
@@ -215,6 +220,19 @@ t.test(
     }
   },
 )
+
+t.test('the CmdSN of a command that is rejected has not come (RFC 7143 section 7.3)', async (t) => {
+  const { initiator, executor, volume } = start()
+  volume.now = () => true
+  initiator.command({ ...read, cmdSN: 2, lba: 2 })
+  initiator.ping(0xffffffff, { immediate: false })
+  const rejected = initiator.receiveOne(Reject)
+  t.equal(rejected.expCmdSN, 1)
+  t.same(executor.executed, [], 'the next one waits for the gap to be filled')
+  initiator.command({ ...read, cmdSN: 1, lba: 1 })
+  t.same(executor.executed, [1, 2])
+  t.equal(initiator.receiveAll(DataIn).at(-1)?.expCmdSN, 3)
+})
 
 t.test('a tag that is in use is rejected, and its task is none the wiser', async (t) => {
   const { initiator, executor } = start()
@@ -258,7 +276,7 @@ function ping(fill: (pdu: NopOut) => void): [NopOut, (pdu: NopOut) => void] {
 t.test('the task attribute of a command is passed on (RFC 7143 section 11.3.1)', (t) => {
   const { initiator, executor } = start()
   const { Simple, Ordered, HeadOfQueue, Other } = TaskAttribute
-  for (const attribute of [0, 1, 2, 3, 4, 5]) initiator.command({ ...inquiry, attribute })
-  t.same(executor.attributes, [Simple, Simple, Ordered, HeadOfQueue, Other, Other])
+  for (const attribute of [0, 1, 2, 3, 4]) initiator.command({ ...inquiry, attribute })
+  t.same(executor.attributes, [Simple, Simple, Ordered, HeadOfQueue, Other])
   t.end()
 })

@@ -266,6 +266,8 @@ t.test('the rest of a PDU whose task was aborted meanwhile is dropped', async (t
     t.equal(other.receiveOne(TaskManagementResponse).response, 0)
     t.equal(executor.abortedTasks.length, cmdSN === 1 ? 1 : 0)
     initiator.resend()
+    // Of the place that came free it is told at once.
+    t.equal(initiator.receiveAll(NopIn).length, cmdSN === 1 ? 1 : 0)
     initiator.command({ opcode: 0x12, blocks: 4, expected: 4, read: true, cmdSN: 3 - cmdSN })
     initiator.receiveOne(DataIn)
     t.same(volume.writes, [])

@@ -114,6 +114,15 @@ t.test('a discovery session needs no target name, and is told no portal group', 
   t.same(pairsOf(answer), { MaxConnections: 'Irrelevant', MaxRecvDataSegmentLength: '262144' })
 })
 
+t.test('a discovery session that names the target is told its portal group', async (t) => {
+  const pairs: TextPair[] = [...names, ['SessionType', 'Discovery']]
+  const answer = send(target(), toFullFeature, pairs)
+  t.match(answer, { outcome: 'full-feature', identity: { targetPort: targetName } })
+  t.match(pairsOf(answer), { TargetPortalGroupTag: '1' })
+  const other = send(target({ targetName: `${targetName}2` }), toFullFeature, pairs)
+  refuses(t, other, LoginStatus.NotFound)
+})
+
 t.test('a method that we do not allow fails the authentication', async (t) => {
   for (const list of ['KRB5', 'SRP,KRB5', '']) {
     const answer = send(target(), toOperational, [...names, ['AuthMethod', list]])

@@ -3,8 +3,10 @@ import {
   LogoutReason,
   LogoutResponse,
   LogoutResponseCode,
+  NopIn,
   Reject,
   RejectReason,
+  ScsiResponse,
 } from '@platter/protocol/iscsi'
 import t from 'tap'
 import { HeldVolume } from '../support/held-volume.ts'
@@ -70,6 +72,47 @@ t.test('one connection may log the other out', async (t) => {
   t.equal(one.sink.closed, null)
 })
 
+t.test('what a logged out connection sent before its turn has never come', async (t) => {
+  const { one, two, executor, volume } = start()
+  volume.now = () => true
+  const read = { opcode: 0x28, blocks: 1, read: true } as const
+  two.command({ ...read, lba: 3, cmdSN: 3, tag: 70 })
+  two.cmdSN = 4
+  two.ping(71, { immediate: false })
+  one.logout(LogoutReason.CloseConnection, 1)
+  t.equal(one.receiveOne(LogoutResponse).response, LogoutResponseCode.Success)
+  t.same(executor.lostTags, [], 'no task of the medium was lost')
+  for (const lba of [1, 2, 3]) {
+    one.command({ ...read, lba, cmdSN: lba, tag: 69 + lba })
+    t.equal(one.receiveOne(DataIn).expCmdSN, lba + 1, 'sent again, it is executed')
+  }
+  t.same(executor.executed, [1, 2, 3])
+})
+
+t.test('tasks that end with their connection are told of, if the session goes on', async (t) => {
+  const { one, two, executor, volume } = start()
+  two.command({ ...write, tag: 80 }, block)
+  one.command({ ...write, lba: 1, cmdSN: 2, tag: 81 }, block)
+  two.connection.transportLost()
+  t.same(executor.lostTags, [80])
+  t.same(one.receive(), [])
+  volume.releaseAll()
+  one.receiveOne(ScsiResponse)
+})
+
+t.test('where no response is due a NOP-In tells of the place (RFC 7143 §11.4.11)', async (t) => {
+  const { one, two, volume } = start()
+  two.command(write, block)
+  volume.releaseAll()
+  t.equal(two.receiveOne(ScsiResponse).maxCmdSN, 129)
+  two.command({ ...write, cmdSN: 2 }, block)
+  two.connection.transportLost()
+  t.same(one.receive(), [], 'the medium is still at work')
+  volume.releaseAll()
+  const told = { initiatorTaskTag: 0xffffffff, targetTransferTag: 0xffffffff, maxCmdSN: 130 }
+  t.match(one.receiveOne(NopIn), told)
+})
+
 t.test('a CID that is not there and recovery are answered so (UNH 13.3, 17.4.2)', async (t) => {
   const { one } = start()
   one.logout(LogoutReason.CloseConnection, 9)
@@ -82,11 +125,11 @@ t.test('a CID that is not there and recovery are answered so (UNH 13.3, 17.4.2)'
   t.equal(one.sink.closed, null)
 })
 
-t.test('a reason that is none is rejected', async (t) => {
+t.test('a reserved reason is a protocol error', async (t) => {
   const { one, two } = start()
   for (const reason of [3, 0x7f]) {
     one.logout(reason, 1)
-    t.equal(one.receiveOne(Reject).reason, RejectReason.InvalidPduField)
+    t.equal(one.receiveOne(Reject).reason, RejectReason.ProtocolError)
   }
   t.same([one.sink.closed, two.sink.closed], [null, null])
 })

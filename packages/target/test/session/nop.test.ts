@@ -12,7 +12,7 @@ function start(keys: Record<string, string> = {}) {
 
 const inquiry = { opcode: 0x12, blocks: 4, expected: 4, read: true } as const
 
-t.test('a ping is answered with its tag, LUN and data, immediate or not (UNH 15.1)', async (t) => {
+t.test('a ping is answered with its tag and data, immediate or not (UNH 15.1)', async (t) => {
   for (const immediate of [true, false]) {
     for (const data of [Buffer.alloc(0), Buffer.from('ping'), Buffer.alloc(5000, 7)]) {
       const { initiator } = start()

@@ -6,6 +6,7 @@ import {
   type LoginWish,
   makeNode,
   ScriptedInitiator,
+  TARGET_NAME,
 } from '../support/scripted-initiator.ts'
 
 function start(limits = {}) {
@@ -47,6 +48,50 @@ t.test('a login of the same initiator port replaces its session', async (t) => {
   t.equal(executor.nexuses[0]?.initiatorPort, executor.nexuses[2]?.initiatorPort)
   t.throws(() => login({ tsih: before.tsih }), status(LoginStatus.SessionDoesNotExist))
 })
+
+t.test(
+  'discovery sessions that name no target are told apart by portal (RFC 7143 §7.4.2)',
+  async (t) => {
+    const { node, login } = start()
+    const discover = (localHost: string, keys = {}) => {
+      const initiator = new ScriptedInitiator(node, 0, [], 1, localHost)
+      initiator.login({ discovery: true, keys })
+      return initiator
+    }
+    const normal = login()
+    const here = discover('192.0.2.1')
+    const there = discover('192.0.2.2')
+    t.same([normal.sink.closed, here.sink.closed], [null, null])
+    discover('192.0.2.1')
+    t.match(here.sink.closed, { reason: 'reinstated' })
+    t.equal(there.sink.closed, null)
+    const named = discover('192.0.2.2', { TargetName: TARGET_NAME })
+    t.equal(there.sink.closed, null)
+    t.match(normal.sink.closed, { reason: 'reinstated' }, 'who names the target is of its sessions')
+    login()
+    t.match(named.sink.closed, { reason: 'reinstated' })
+    t.equal([...node.sessions()].length, 3)
+  },
+)
+
+t.test(
+  'a format error ends every connection of its session, a bad digest one (RFC 7143 §7.7)',
+  async (t) => {
+    for (const digest of [false, true]) {
+      const { node, login } = start()
+      const keys = { MaxConnections: '2', HeaderDigest: 'CRC32C' }
+      const one = login({ keys })
+      const two = login({ tsih: one.tsih, cid: 1, keys: { HeaderDigest: 'CRC32C' } })
+      const spoil = (bytes: Buffer) => bytes.fill(0xff, 20, 24)
+      if (digest) one.command({ ...read, spoil })
+      else one.command({ ...read, write: true })
+      t.match(one.sink.closed, { reason: 'protocol-error' })
+      if (digest) t.equal(two.sink.closed, null)
+      else t.match(two.sink.closed, { reason: 'session-ended' })
+      t.equal([...node.sessions()].length, digest ? 1 : 0)
+    }
+  },
+)
 
 t.test('an old write never overtakes one of the session that replaces its own', async (t) => {
   for (const lost of [false, true]) {

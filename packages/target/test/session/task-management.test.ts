@@ -184,7 +184,8 @@ t.test(
       volume.release()
       answers(t, initiator, Code.FunctionComplete)
       t.same(executor.resets, resets)
-      t.same(other.receive(), [])
+      const told = { initiatorTaskTag: 0xffffffff, targetTransferTag: 0xffffffff }
+      t.match(other.receiveOne(NopIn), told, 'of its place, and nothing else')
       windowIsWhole(t, initiator)
       windowIsWhole(t, other)
     }

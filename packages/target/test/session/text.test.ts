@@ -146,6 +146,22 @@ t.test(
   },
 )
 
+t.test('no key comes twice in an exchange, in one request or in two', async (t) => {
+  const initiator = start()
+  for (const key of ['InitiatorAlias', 'X-org.example.Speed', 'MaxRecvDataSegmentLength']) {
+    initiator.text({}, [
+      [key, '512'],
+      [key, '512'],
+    ])
+    t.equal(initiator.receiveOne(Reject).reason, RejectReason.ProtocolError, key)
+    initiator.text({ final: false }, [[key, '512']])
+    const { targetTransferTag: ttt } = initiator.receiveOne(TextResponse)
+    initiator.text({ ttt }, [[key, '512']])
+    t.equal(initiator.receiveOne(Reject).reason, RejectReason.ProtocolError, `${key}, later`)
+    t.ok(ask(initiator, [[key, '512']]), 'but again in the next exchange')
+  }
+})
+
 t.test('text is bounded, however many requests it comes in', async (t) => {
   const initiator = start({ discovery: true })
   let ttt = 0xffffffff

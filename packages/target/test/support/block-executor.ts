@@ -12,6 +12,7 @@ import type {
   TaskExecutor,
   TaskManagementOutcome,
 } from '../../src/scsi/scsi-task.ts'
+import type { Task } from '../../src/session/task.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
 export const BLOCK_BYTES = 512
@@ -27,6 +28,8 @@ export class BlockExecutor implements TaskExecutor {
   readonly attributes: TaskAttribute[] = []
   readonly gathered: Buffer[] = []
   readonly abortedTasks: ScsiTask[] = []
+  /** Of tasks that ended with their connection. */
+  readonly lostTags: number[] = []
   readonly endedTasks: ScsiTask[] = []
   readonly resets: string[] = []
   /** By the second byte of their LUN. */
@@ -88,6 +91,10 @@ export class BlockExecutor implements TaskExecutor {
     this.abortedTasks.push(task)
   }
 
+  connectionLost(task: ScsiTask): void {
+    this.lostTags.push((task as Task).initiatorTaskTag)
+  }
+
   ended(task: ScsiTask): void {
     this.endedTasks.push(task)
   }
@@ -112,10 +119,6 @@ export class BlockExecutor implements TaskExecutor {
 
   taskSetCleared(nexus: Nexus, _lun: Buffer, cleared: Iterable<Nexus>): void {
     for (const other of cleared) if (other !== nexus) this.cleared.push(other)
-  }
-
-  nexusReset(nexus: Nexus): void {
-    this.resets.push(nexus.initiatorPort)
   }
 
   pendingEvent(_nexus: Nexus, lun: Buffer): PendingEvent | undefined {

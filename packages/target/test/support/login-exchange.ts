@@ -20,6 +20,7 @@ export const targetName = 'iqn.2024-01.org.platter:san'
 export const policy: LoginPolicy = {
   targetName,
   targetPortalGroupTag: 1,
+  portal: '192.0.2.1:3260',
   negotiation: {
     ...standardPolicy,
     maxConnections: 4,

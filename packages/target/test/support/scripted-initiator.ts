@@ -88,12 +88,13 @@ export class ScriptedInitiator {
     nowMs = 0,
     portals = [{ host: '192.0.2.1', port: 3260 }],
     firstStatSN = 1,
+    localHost = '192.0.2.1',
   ) {
     this.connection = new TargetConnection({
       sink: this.sink,
       node,
       addresses: {
-        localHost: '192.0.2.1',
+        localHost,
         localPort: 3260,
         remoteHost: '192.0.2.9',
         remote: '192.0.2.9:40000',

@@ -305,7 +305,7 @@ export class FullFeaturePhase {
     ) {
       throw broken(`ABORT TASK: ${statusName(TaskManagementResponseCode, pdu.response)}`)
     }
-    task.error = new CommandError(`no answer within ${task.timeoutMs} ms; aborted`)
+    task.error ??= new CommandError(`no answer within ${task.timeoutMs} ms; aborted`)
     this.#endTask(task)
   }
 
@@ -361,8 +361,11 @@ export class FullFeaturePhase {
     const task =
       opcode === Opcode.ScsiCommand ? this.#session.taskOf(tag, this.#connection) : undefined
     if (task === undefined) throw broken(`${opcodeName(opcode)} was ${reason}`)
+    // It was spoiled on the way: the session is to be recovered, and executes it again.
+    if (pdu.reason === RejectReason.DataDigestError) throw broken(`the command was ${reason}`)
+    // Its CmdSN counts as not received; to abort it fills the gap (RFC 7143 section 7.3).
     task.error = new CommandError(`the command was ${reason}`)
-    this.#endTask(task)
+    this.abortTask(task)
   }
 
   /** What the target has owed for too long, besides commands and pings; null if nothing. */

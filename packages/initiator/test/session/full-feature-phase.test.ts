@@ -110,17 +110,32 @@ t.test('a target that asks and asks, and reads no answers, is given up', async (
   t.ok(target.sink.backlogBytes <= 1008)
 })
 
-t.test('a rejected command fails alone', async (t) => {
+t.test(
+  'a rejected command fails alone, once an abort has filled the gap of its CmdSN',
+  async (t) => {
+    const { target, task, command } = reading()
+    const other = readTask(4)
+    target.session.execute(other)
+    target.receive()
+    target.sendStatus(new Reject(), { reason: RejectReason.CommandNotSupported }, command)
+    t.equal(task.times, 0)
+    const { initiatorTaskTag, referencedTaskTag, refCmdSN } = abortRequest(target)
+    t.equal(referencedTaskTag, task.initiatorTaskTag)
+    t.equal(refCmdSN, task.cmdSN)
+    target.sendStatus(new TaskManagementResponse(), { initiatorTaskTag, response: 0 })
+    t.equal(task.times, 1)
+    t.ok(task.error instanceof CommandError)
+    t.match(task.error?.message, /rejected by the target: CommandNotSupported/)
+    t.equal(target.ended, null)
+    target.dataIn(other.initiatorTaskTag, { status: 0 }, pattern(4))
+    t.match(other, { times: 1, error: null })
+  },
+)
+
+t.test('a command that was spoiled on its way is for the session to execute again', async (t) => {
   const { target, task, command } = reading()
-  const other = readTask(4)
-  target.session.execute(other)
-  target.sendStatus(new Reject(), { reason: RejectReason.CommandNotSupported }, command)
-  t.equal(task.times, 1)
-  t.ok(task.error instanceof CommandError)
-  t.match(task.error?.message, /rejected by the target: CommandNotSupported/)
-  t.equal(target.ended, null)
-  target.dataIn(other.initiatorTaskTag, { status: 0 }, pattern(4))
-  t.match(other, { times: 1, error: null })
+  target.sendStatus(new Reject(), { reason: RejectReason.DataDigestError }, command)
+  endsWith(t, target, /rejected by the target: DataDigestError/, [task])
 })
 
 t.test('a reject of anything else, or of what cannot be told, ends the connection', async (t) => {
@@ -204,16 +219,21 @@ t.test('what no target may send ends the connection', async (t) => {
   }
 })
 
-/** A session whose one command has taken too long. */
-function aborting() {
-  const { target, task, tag } = reading()
-  target.session.onTimer(60_001)
-  // There is a ping as well.
+/** The ABORT TASK that was sent, perhaps among other requests. */
+function abortRequest(target: ScriptedTarget): TaskManagementRequest {
   const request = target
     .receive()
     .map(({ header }) => new TaskManagementRequest().at(header, 0))
     .find(({ opcode }) => opcode === Opcode.TaskManagementRequest)
   if (request === undefined) throw new Error('no ABORT TASK was sent')
+  return request
+}
+
+/** A session whose one command has taken too long. */
+function aborting() {
+  const { target, task, tag } = reading()
+  target.session.onTimer(60_001)
+  const request = abortRequest(target)
   return { target, task, tag, request }
 }
 

@@ -12,6 +12,7 @@ import {
 import type { LogLevel } from './log.ts'
 import { logLevels } from './log.ts'
 import type { PortalAddress } from './net/portals.ts'
+import { defaultServerLimits, type ServerLimits } from './server-limits.ts'
 
 export interface ServeConfig {
   readonly stateDirectory: string
@@ -24,6 +25,7 @@ export interface ServeConfig {
   readonly pingTimeoutMs: number | undefined
   /** Connections that one session may have, where nothing has been set for its host. */
   readonly maxConnections: number
+  readonly limits: ServerLimits
   /** Failures to authenticate after which logins of an address are slowed down. Undefined: 10. */
   readonly slowLoginsAfter: number | undefined
   /** The least that a host must show to get in. */
@@ -43,6 +45,14 @@ export interface ServeFlags {
   readonly pingAfter?: string
   readonly pingTimeout?: string
   readonly maxConnections?: number
+  readonly maxSessions?: number
+  readonly maxSessionsPerHost?: number
+  readonly maxConnectionsPerHost?: number
+  readonly maxTcpConnections?: number
+  readonly maxLogins?: number
+  readonly maxLoginsPerAddress?: number
+  readonly maxCommands?: number
+  readonly loginTimeout?: string
   readonly slowLoginsAfter?: number
   readonly minAuth?: string
   readonly chapAlgorithms?: string
@@ -93,6 +103,7 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
     maxConnections: flags.maxConnections ?? defaultMaxConnections,
+    limits: readLimits(flags),
     slowLoginsAfter: flags.slowLoginsAfter,
     minAuth: readFloor(flags, portals),
     chapAlgorithms: readAlgorithms(flags.chapAlgorithms),
@@ -126,6 +137,20 @@ function readFloor(
     )
   }
   return floor ?? defaultFloor(portals)
+}
+
+function readLimits(flags: ServeFlags): ServerLimits {
+  const standard = defaultServerLimits
+  return {
+    sessions: flags.maxSessions ?? standard.sessions,
+    sessionsPerHost: flags.maxSessionsPerHost ?? standard.sessionsPerHost,
+    connectionsPerHost: flags.maxConnectionsPerHost ?? standard.connectionsPerHost,
+    tcpConnections: flags.maxTcpConnections ?? standard.tcpConnections,
+    logins: flags.maxLogins ?? standard.logins,
+    loginsPerAddress: flags.maxLoginsPerAddress ?? standard.loginsPerAddress,
+    loginTimeoutMs: readSeconds('--login-timeout', flags.loginTimeout) ?? standard.loginTimeoutMs,
+    commands: flags.maxCommands ?? standard.commands,
+  }
 }
 
 function readAlgorithms(list: string | undefined): readonly ChapAlgorithm[] {

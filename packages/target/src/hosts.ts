@@ -4,14 +4,19 @@ import { type HostChange, TargetError } from './admin/target-facade.ts'
 import { isWithin, parseNetwork } from './networks.ts'
 import type { Host, StateStore } from './state.ts'
 
+/** For hosts for which nothing else has been set. */
+export interface HostDefaults {
+  readonly maxConnections: number
+  readonly maxSessions: number
+}
+
 export class Hosts {
   readonly #state: StateStore
-  readonly #maxConnections: number
+  readonly #defaults: HostDefaults
 
-  /** `maxConnections` is for hosts for which nothing else has been set. */
-  constructor(state: StateStore, maxConnections: number) {
+  constructor(state: StateStore, defaults: HostDefaults) {
     this.#state = state
-    this.#maxConnections = maxConnections
+    this.#defaults = defaults
   }
 
   list(): readonly Host[] {
@@ -20,7 +25,12 @@ export class Hosts {
 
   /** How many connections a session of the host with this name, in its normal form, may have. */
   maxConnections(name: string): number {
-    return this.#find(name)?.maxConnections ?? this.#maxConnections
+    return this.#find(name)?.maxConnections ?? this.#defaults.maxConnections
+  }
+
+  /** How many sessions the host with this name, in its normal form, may have. */
+  maxSessions(name: string): number {
+    return this.#find(name)?.maxSessions ?? this.#defaults.maxSessions
   }
 
   /** Whether the host with this name, in its normal form, is known. */
@@ -80,12 +90,13 @@ export class Hosts {
   }
 }
 
-function changed(before: Host, { maxConnections, networks }: HostChange): Host {
+function changed(before: Host, { maxConnections, maxSessions, networks }: HostChange): Host {
   const { networks: networksBefore, ...rest } = before
   const wanted = networks?.map(normalNetwork) ?? networksBefore ?? []
   return {
     ...rest,
     ...(maxConnections !== undefined && { maxConnections }),
+    ...(maxSessions !== undefined && { maxSessions }),
     ...(wanted.length > 0 && { networks: wanted }),
   }
 }

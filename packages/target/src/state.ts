@@ -61,6 +61,8 @@ export const Host = Type.Object(
     name: HostName,
     /** Absent: what the server has for all. */
     maxConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+    /** As for maxConnections. */
+    maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
     /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
     networks: Type.Optional(Type.Array(Network)),
   },

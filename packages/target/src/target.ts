@@ -46,8 +46,9 @@ import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
 import { Secrets } from './secrets.ts'
 import { ServedUnits } from './served-units.ts'
+import { defaultServerLimits, type ServerLimits } from './server-limits.ts'
 import { RFC_7144_LEVEL } from './session/session.ts'
-import { defaultLimits, TargetNode } from './session/target-node.ts'
+import { defaultLimits, type SessionLimits, TargetNode } from './session/target-node.ts'
 import { R2T_LIMIT } from './session/task.ts'
 import { StateStore } from './state.ts'
 import { lockStateDirectory } from './state-lock.ts'
@@ -72,6 +73,8 @@ export interface TargetOptions {
   readonly chapAlgorithms?: readonly ChapAlgorithm[]
   /** Failures to authenticate after which the logins of an address are slowed down; 10 by default. */
   readonly slowLoginsAfter?: number | undefined
+  /** Those that are not given are as in defaultServerLimits. */
+  readonly limits?: Partial<ServerLimits>
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -92,10 +95,6 @@ export interface Target extends TargetFacade {
 
 /** Sessions that have not ended by then are not waited for. */
 const stopTimeoutMs = 10_000
-/** TCP connections at once, logged in or not. */
-const connectionsMax = 1024
-/** Of those, logins of one address that are not done: no address can keep the others out. */
-const loginsMax = 64
 
 /** As large as pays: data-out bursts of a whole write, segments of what the network layer buffers. */
 const negotiation: NegotiationPolicy = {
@@ -175,7 +174,11 @@ class ComposedTarget implements Target {
       floor: options.minAuth ?? defaultFloor(options.portals),
       chapAlgorithms: options.chapAlgorithms ?? chapAlgorithms,
     }
-    this.#hosts = new Hosts(state, options.maxConnections ?? standardPolicy.maxConnections)
+    const limits = { ...defaultServerLimits, ...options.limits }
+    this.#hosts = new Hosts(state, {
+      maxConnections: options.maxConnections ?? standardPolicy.maxConnections,
+      maxSessions: limits.sessionsPerHost,
+    })
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     this.#units = new ServedUnits({
       ...opened,
@@ -187,24 +190,23 @@ class ComposedTarget implements Target {
       targetPortalGroupTag,
       nodeArchitecture: `Platter/${version}`,
       negotiation,
-      limits: {
-        ...defaultLimits,
-        pingAfterMs: options.pingAfterMs ?? defaultLimits.pingAfterMs,
-        pingTimeoutMs: options.pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
-        loginFailures: {
-          ...defaultLimits.loginFailures,
-          ...(options.slowLoginsAfter !== undefined && { freeFailures: options.slowLoginsAfter }),
-        },
-      },
+      limits: sessionLimits(options, limits),
       executor: this.#units.devices,
       requirementOf: (initiatorName) =>
         requirementOf(initiatorName, this.#authentication, this.#secrets),
       isFor: (initiatorName, remoteHost) => this.#isFor(initiatorName, remoteHost),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
+      maxSessions: (initiatorName) => this.#hosts.maxSessions(initiatorName),
       partitionsOf: (initiatorName) => this.#grants.partitionsOf(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
-    this.#network = new IscsiServer({ node: this.#node, log: this.#log, connectionsMax, loginsMax })
+    this.#network = new IscsiServer({
+      node: this.#node,
+      log: this.#log,
+      connectionsMax: limits.tcpConnections,
+      loginsMax: limits.logins,
+      loginsPerAddressMax: limits.loginsPerAddress,
+    })
     this.#inventory = new Inventory({
       state,
       server: this.#units,
@@ -360,6 +362,23 @@ class ComposedTarget implements Target {
     await this.#hosts.delete(name)
     await this.#units.grantsChanged()
     this.endSessions(name)
+  }
+}
+
+function sessionLimits(options: TargetOptions, limits: ServerLimits): SessionLimits {
+  const { pingAfterMs, pingTimeoutMs, slowLoginsAfter } = options
+  return {
+    ...defaultLimits,
+    sessionsMax: limits.sessions,
+    hostConnectionsMax: limits.connectionsPerHost,
+    commandWindow: limits.commands,
+    loginTimeoutMs: limits.loginTimeoutMs,
+    pingAfterMs: pingAfterMs ?? defaultLimits.pingAfterMs,
+    pingTimeoutMs: pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
+    loginFailures: {
+      ...defaultLimits.loginFailures,
+      ...(slowLoginsAfter !== undefined && { freeFailures: slowLoginsAfter }),
+    },
   }
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ConfigError, readServeConfig, type ServeFlags } from '../src/config.ts'
+import { defaultServerLimits } from '../src/server-limits.ts'
 
 t.test('pings are told in whole seconds, up to an hour', async (t) => {
   const config = readServeConfig({ pingAfter: '1', pingTimeout: '3600' }, {})
@@ -39,4 +40,16 @@ t.test('CHAP algorithms are told by name, and all are allowed if none are', asyn
   for (const chapAlgorithms of ['', 'md4', 'sha256,', '5']) {
     t.throws(() => readServeConfig({ chapAlgorithms }, {}), ConfigError, chapAlgorithms)
   }
+})
+
+t.test('limits are the standard ones where nothing else is said', async (t) => {
+  t.same(readServeConfig({}, {}).limits, defaultServerLimits)
+  const flags = { maxSessions: 3, maxCommands: 16, loginTimeout: '5' }
+  t.same(readServeConfig(flags, {}).limits, {
+    ...defaultServerLimits,
+    sessions: 3,
+    commands: 16,
+    loginTimeoutMs: 5000,
+  })
+  t.throws(() => readServeConfig({ loginTimeout: '0' }, {}), /--login-timeout: got 0/)
 })

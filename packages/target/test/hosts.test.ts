@@ -8,7 +8,8 @@ const other = 'iqn.2024-01.org.example:other'
 
 async function start(t: Test) {
   const directory = await stateDirectory(t)
-  const open = async () => new Hosts(await StateStore.open(directory), 8)
+  const open = async () =>
+    new Hosts(await StateStore.open(directory), { maxConnections: 8, maxSessions: 4 })
   return { hosts: await open(), reopen: open }
 }
 
@@ -23,6 +24,8 @@ t.test('what is set for a host is kept, and is for no other', async (t) => {
   t.same(again.list(), [{ name, maxConnections: 3, networks }], 'once, in its normal form')
   t.same([again.maxConnections(name), again.maxConnections(other)], [3, 8])
   t.same([again.isKnown(name), again.isKnown(other)], [true, false])
+  await again.set(name, { maxSessions: 2 })
+  t.same([again.maxSessions(name), again.maxSessions(other)], [2, 4])
   t.ok(again.mayComeFrom(name, '192.0.2.9'))
   t.notOk(again.mayComeFrom(name, '192.0.3.9'))
   t.ok(again.mayComeFrom(other, '192.0.3.9'))

@@ -7,6 +7,7 @@ const closed = { additionalProperties: false } as const
 
 const settings = {
   maxConnections: Host.properties.maxConnections,
+  maxSessions: Host.properties.maxSessions,
   networks: Host.properties.networks,
 }
 

@@ -143,6 +143,8 @@ export const Host = Type.Object({
   name: Type.String(),
   /** Absent: what the server has for all. */
   maxConnections: Type.Optional(MaxConnections),
+  /** Sessions that it may have; absent: what the server has for all. */
+  maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
   /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
   networks: Type.Optional(Type.Array(Type.String(), { maxItems: 64 })),
 })

@@ -61,6 +61,7 @@ export interface NewPartition extends PartitionKey {
 /** What is to be set for a host; what is not there stays as it is. */
 export interface HostChange {
   readonly maxConnections?: number
+  readonly maxSessions?: number
   /** Each is ADDRESS/PREFIX or an address; none: it may come from anywhere. */
   readonly networks?: readonly string[]
 }

@@ -14,6 +14,7 @@ import { formatTable } from './table.ts'
 
 type SetFlags = ClientFlags & {
   readonly maxConnections?: number
+  readonly maxSessions?: number
   readonly network?: string[]
   readonly anyNetwork?: boolean
 }
@@ -56,29 +57,38 @@ function withSettings(command: Command): Command {
   const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value]
   return withClientFlags(command)
     .option('--max-connections <number>', 'connections that a session may have', countArgument)
+    .option('--max-sessions <number>', 'sessions that it may have', countArgument)
     .option('--network <address/prefix>', 'a network it may come from; may be repeated', collect)
 }
 
-function settingsOf({ maxConnections, network, anyNetwork }: SetFlags) {
+function settingsOf({ maxConnections, maxSessions, network, anyNetwork }: SetFlags) {
   return {
     ...(maxConnections !== undefined && { maxConnections }),
+    ...(maxSessions !== undefined && { maxSessions }),
     ...(network !== undefined && { networks: network }),
     ...(anyNetwork === true && { networks: [] }),
   }
 }
 
 function formatHosts(hosts: readonly Host[]): string {
-  const rows = hosts.map((it) => [it.name, connectionsOf(it), networksOf(it)])
-  const titles = ['HOST', 'MAX CONNECTIONS', 'NETWORKS']
+  const rows = hosts.map((it) => [
+    it.name,
+    orDefault(it.maxConnections),
+    orDefault(it.maxSessions),
+    networksOf(it),
+  ])
+  const titles = ['HOST', 'MAX CONNECTIONS', 'MAX SESSIONS', 'NETWORKS']
   return formatTable(titles, rows, 'no hosts; make one known with: platterd host create')
 }
 
 function describe(host: Host): string {
-  return `max connections: ${connectionsOf(host)}, networks: ${networksOf(host)}`
+  const { maxConnections, maxSessions } = host
+  const counts = `max connections: ${orDefault(maxConnections)}, max sessions: ${orDefault(maxSessions)}`
+  return `${counts}, networks: ${networksOf(host)}`
 }
 
-function connectionsOf({ maxConnections }: Host): string {
-  return maxConnections === undefined ? 'default' : String(maxConnections)
+function orDefault(count: number | undefined): string {
+  return count === undefined ? 'default' : String(count)
 }
 
 function networksOf({ networks }: Host): string {

@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import type { Partition, Status } from '../admin/model.ts'
 import { ConfigError, readServeConfig, type ServeConfig, type ServeFlags } from '../config.ts'
 import { createLog, logLevels } from '../log.ts'
+import { defaultServerLimits } from '../server-limits.ts'
 import { formatSize } from '../size.ts'
 import { countArgument } from './client-command.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
@@ -15,7 +16,7 @@ const stopTimeoutMs = 10_000
 
 export function serveCommand(io: CliIo): Command {
   const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value]
-  return new Command('serve')
+  return withLimits(new Command('serve'))
     .description('serve partitions over iSCSI, and the admin API to the other commands')
     .option('--state <dir>', 'state directory (default: $PLATTER_STATE or ~/.local/state/platter)')
     .option(
@@ -55,6 +56,21 @@ export function serveCommand(io: CliIo): Command {
       'let in hosts that have no secret, from wherever they can reach a portal',
     )
     .action((flags: Flags) => serve(io, flags))
+}
+
+function withLimits(command: Command): Command {
+  const { loginTimeoutMs, ...counts } = defaultServerLimits
+  const count = (flag: string, what: string, standard: number) =>
+    command.option(`${flag} <number>`, `${what} (default: ${standard})`, countArgument)
+  count('--max-sessions', 'sessions in all', counts.sessions)
+  count('--max-sessions-per-host', 'sessions of a host, unless set', counts.sessionsPerHost)
+  count('--max-connections-per-host', 'connections of a host', counts.connectionsPerHost)
+  count('--max-tcp-connections', 'connections in all, logged in or not', counts.tcpConnections)
+  count('--max-logins', 'logins under way in all', counts.logins)
+  count('--max-logins-per-address', 'logins under way of an address', counts.loginsPerAddress)
+  count('--max-commands', 'commands of a session in progress', counts.commands)
+  const seconds = `a login must be done in (default: ${loginTimeoutMs / 1000})`
+  return command.option('--login-timeout <seconds>', seconds)
 }
 
 async function serve(io: CliIo, flags: Flags): Promise<void> {

@@ -18,8 +18,9 @@ export interface IscsiServerOptions {
   readonly log: Log
   /** TCP connections at once, over all portals; more are closed as soon as they are accepted. */
   readonly connectionsMax: number
-  /** Of those, how many may come from one address and not have logged in. */
+  /** Of those, how many may not have logged in: over all addresses, and from one. */
   readonly loginsMax: number
+  readonly loginsPerAddressMax: number
 }
 
 export class IscsiServer {
@@ -27,6 +28,7 @@ export class IscsiServer {
   readonly #log: Log
   readonly #connectionsMax: number
   readonly #loginsMax: number
+  readonly #loginsPerAddressMax: number
   readonly #servers: Server[] = []
   /** What the servers are bound to, in numbers. */
   readonly #bound: PortalAddress[] = []
@@ -40,6 +42,7 @@ export class IscsiServer {
     this.#log = options.log
     this.#connectionsMax = options.connectionsMax
     this.#loginsMax = options.loginsMax
+    this.#loginsPerAddressMax = options.loginsPerAddressMax
     this.#tick = setInterval(() => this.#onTick(), TICK_MS)
     this.#tick.unref()
   }
@@ -95,11 +98,10 @@ export class IscsiServer {
   /** Why there is no room for one more connection, if there is none. */
   #refusalOf({ remoteAddress = '' }: Socket): string | undefined {
     if (this.#connections.size >= this.#connectionsMax) return `${this.#connectionsMax} connections`
-    let logins = 0
-    for (const { connection, remoteHost } of this.#connections) {
-      if (remoteHost === remoteAddress && connection.session === undefined) logins++
-    }
-    return logins >= this.#loginsMax ? `${logins} logins of it are under way` : undefined
+    const logins = [...this.#connections].filter((it) => it.connection.session === undefined)
+    if (logins.length >= this.#loginsMax) return `${logins.length} logins are under way`
+    const own = logins.filter(({ remoteHost }) => remoteHost === remoteAddress).length
+    return own >= this.#loginsPerAddressMax ? `${own} logins of it are under way` : undefined
   }
 
   #onTick(): void {

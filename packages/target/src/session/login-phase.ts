@@ -16,7 +16,7 @@ import {
 import { type LoginAnswer, type LoginResponseFields, TargetLogin } from './login.ts'
 import type { LoginIdentity } from './login-policy.ts'
 import type { Responder } from './responder.ts'
-import type { Session } from './session.ts'
+import { Session } from './session.ts'
 import type { TargetNode } from './target-node.ts'
 
 /** Text that one login may send, over all its PDUs, in bytes. */
@@ -161,10 +161,10 @@ export class LoginPhase implements FramerHandler {
   #enter(request: LoginRequest, answer: LoginAnswer & { outcome: 'full-feature' }): void {
     const port = this.#port
     const session = port.node.enter(answer.identity, answer.parameters, request.cmdSN)
-    if (typeof session === 'number') {
-      const refusal = { ...answer, transit: false, status: session, text: Buffer.alloc(0) }
-      this.#respond(request, refusal, 0)
-      port.failed('no session can be had for it any more')
+    if (!(session instanceof Session)) {
+      const { status, detail } = session
+      this.#respond(request, { ...answer, transit: false, status, text: Buffer.alloc(0) }, 0)
+      this.#fail(status, detail)
       return
     }
     port.responder.window = session.window

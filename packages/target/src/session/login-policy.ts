@@ -17,9 +17,9 @@ export interface LoginPolicy extends AuthenticationPolicy {
   readonly textBytesMax: number
   /**
    * Asked once, when a login has succeeded but for this: whether there is, or can be, a session for
-   * it. Returns the status to refuse it with, or undefined.
+   * it. Returns what to refuse it with, or undefined.
    */
-  admit(identity: LoginIdentity): LoginStatus | undefined
+  admit(identity: LoginIdentity): LoginRefusal | undefined
   /**
    * Whether this is a target to the initiator at all, from where it comes. One for which it is not has a
    * discovery session that tells of no target, and no other session.
@@ -29,6 +29,12 @@ export interface LoginPolicy extends AuthenticationPolicy {
   maxConnections(initiatorName: string): number
   /** Where to send an authenticated initiator that wants a new session, if anywhere. */
   redirect(initiatorName: string): LoginRedirect | undefined
+}
+
+/** What a login is refused with; `detail` is for the log. */
+export interface LoginRefusal {
+  readonly status: LoginStatus
+  readonly detail: string
 }
 
 /** Where an initiator is to log in instead. */

@@ -316,7 +316,7 @@ export class TargetLogin {
     const targetPort = names.targetName ?? this.#policy.portal
     const identity = { ...names, targetPort, initiatorAlias, nodeArchitecture, isid, tsih, cid }
     const refusal = this.#policy.admit(identity)
-    if (refusal !== undefined) return this.#fail(request, refusal, 'no session can be had for it')
+    if (refusal !== undefined) return this.#fail(request, refusal.status, refusal.detail)
     this.#stage = { name: 'over' }
     return { ...ending, outcome: 'full-feature', identity, parameters: negotiation.result() }
   }

@@ -12,6 +12,7 @@ import {
 } from '@platter/protocol/iscsi'
 import type { TaskExecutor } from '../scsi/scsi-task.ts'
 import { abortAll, tasksOf } from './abort.ts'
+import { type AdmissionLimits, refusalOf, sameSession } from './admission.ts'
 import type { AuthenticationRequirement } from './authentication.ts'
 import { CommandWindow } from './command-window.ts'
 import {
@@ -19,12 +20,11 @@ import {
   type LoginFailureLimits,
   LoginFailures,
 } from './login-failures.ts'
-import type { LoginIdentity, LoginRedirect } from './login-policy.ts'
+import type { LoginIdentity, LoginRedirect, LoginRefusal } from './login-policy.ts'
 import { Session, type SessionConnection } from './session.ts'
 
 /** Bounds on what hosts may use; each is enforced, and exceeding it has an answer. */
-export interface SessionLimits {
-  readonly sessionsMax: number
+export interface SessionLimits extends AdmissionLimits {
   /** Commands of one session in progress at once. */
   readonly commandWindow: number
   readonly loginTimeoutMs: number
@@ -39,6 +39,8 @@ export interface SessionLimits {
 
 export const defaultLimits: SessionLimits = {
   sessionsMax: 256,
+  hostSessionsMax: 64,
+  hostConnectionsMax: 256,
   commandWindow: 128,
   loginTimeoutMs: 15_000,
   loginRequestsMax: 32,
@@ -63,6 +65,8 @@ export interface TargetNodeOptions {
   isFor?(initiatorName: string, remoteHost: string): boolean
   /** Connections that one session of a host may have; by default what `negotiation` says. */
   maxConnections?(initiatorName: string): number
+  /** Sessions that a host may have; by default what `limits` says. */
+  maxSessions?(initiatorName: string): number
   /** What a host may use; by default it is not told in text. */
   partitionsOf?(initiatorName: string): readonly AccessiblePartition[]
   /** Where a host is sent instead of being let in; by default nowhere. */
@@ -125,24 +129,14 @@ export class TargetNode {
     yield* this.#ending.keys()
   }
 
-  /** Whether a login may go on: the login status to refuse it with, or undefined. */
-  admit(identity: LoginIdentity): LoginStatus | undefined {
-    if (this.#closing) return LoginStatus.ServiceUnavailable
-    if (identity.tsih === 0) {
-      const full = this.#sessions.size >= this.options.limits.sessionsMax
-      return full && sameSession(this.#sessions.values(), identity) === undefined
-        ? LoginStatus.OutOfResources
-        : undefined
+  /** Whether a login may go on: what to refuse it with, or undefined. */
+  admit(identity: LoginIdentity): LoginRefusal | undefined {
+    if (this.#closing) {
+      return { status: LoginStatus.ServiceUnavailable, detail: 'the server stops' }
     }
-    const session = this.#sessions.get(identity.tsih)
-    if (session === undefined) return LoginStatus.SessionDoesNotExist
-    const { initiatorName, isid, type } = session.identity
-    const samePort = initiatorName === identity.initiatorName && isid === identity.isid
-    if (!samePort || type !== identity.sessionType) {
-      return LoginStatus.CannotIncludeInSession
-    }
-    const others = session.connections.size - (session.connections.has(identity.cid) ? 1 : 0)
-    return others >= session.parameters.maxConnections ? LoginStatus.TooManyConnections : undefined
+    const { limits, maxSessions } = this.options
+    const hostSessionsMax = maxSessions?.(identity.initiatorName) ?? limits.hostSessionsMax
+    return refusalOf(identity, [...this.#sessions.values()], { ...limits, hostSessionsMax })
   }
 
   /**
@@ -181,14 +175,14 @@ export class TargetNode {
   }
 
   /**
-   * The session of a login that reaches full feature phase now, or the status to refuse it with after
-   * all: much may have happened while way was made for it.
+   * The session of a login that reaches full feature phase now, or what to refuse it with after all:
+   * much may have happened while way was made for it.
    */
   enter(
     identity: LoginIdentity,
     parameters: SessionParameters,
     cmdSN: number,
-  ): Session | LoginStatus {
+  ): Session | LoginRefusal {
     const refusal = this.admit(identity)
     if (refusal !== undefined) return refusal
     const joined = this.#sessions.get(identity.tsih)
@@ -270,14 +264,4 @@ export class TargetNode {
     } while (this.#sessions.has(this.#lastTsih))
     return this.#lastTsih
   }
-}
-
-/** The session of the same initiator port, its name and ISID, with the same port of ours (RFC 7143 section 4.4.3). */
-function sameSession(sessions: Iterable<Session>, identity: LoginIdentity): Session | undefined {
-  for (const session of sessions) {
-    const { initiatorName, isid, targetPort } = session.identity
-    const same = initiatorName === identity.initiatorName && isid === identity.isid
-    if (same && targetPort === identity.targetPort) return session
-  }
-  return undefined
 }

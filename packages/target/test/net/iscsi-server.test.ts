@@ -11,13 +11,19 @@ import { WireInitiator } from '../support/wire-initiator.ts'
 const MIB = 1024 * 1024
 
 /** A server on a port of its own, with `connect` for initiators of it. */
-async function serve(t: Test, connectionsMax = 8, loginsMax = 8) {
+async function serve(t: Test, connectionsMax = 8, loginsPerAddressMax = 8, loginsMax = 8) {
   const lines: string[] = []
   const note = (line: string) => lines.push(line)
   const log = { error: note, warn: note, info: note, debug: () => {} }
   const volume = new FaultVolume(new MemoryVolume('m', 4 * MIB))
   const { node, executor } = makeNode(volume, { maxBurstLength: MIB })
-  const server = new IscsiServer({ node, log, connectionsMax, loginsMax })
+  const server = new IscsiServer({
+    node,
+    log,
+    connectionsMax,
+    loginsMax,
+    loginsPerAddressMax,
+  })
   const { port, host } = await server.listen('127.0.0.1', 0)
   t.equal(host, '127.0.0.1')
   let open = true
@@ -134,6 +140,16 @@ t.test('logins of one address that are not done do not take every place', async 
   await connect().closed
   t.match(lines.join('\n'), /127\.0\.0\.1: refused: 2 logins of it are under way/)
   t.ok(idle.every(({ socket }) => !socket.destroyed))
+})
+
+t.test('logins that are not done are bounded over all addresses too', async (t) => {
+  const { connect, lines } = await serve(t, 8, 8, 2)
+  const idle = [connect(), connect()]
+  await Promise.all(idle.map(({ socket }) => once(socket, 'connect')))
+  await connect().closed
+  t.match(lines.join('\n'), /refused: 2 logins are under way/)
+  t.equal(await idle[0]?.login('400000010000'), 0)
+  t.equal(await connect().login('400000020000'), 0, 'there is room when one is done')
 })
 
 t.test('a fault of ours ends the connection that it came up on, and no other', async (t) => {

@@ -248,10 +248,11 @@ t.test('the policy has the last word on a session', async (t) => {
   const asked: LoginIdentity[] = []
   const admit = (identity: LoginIdentity) => {
     asked.push(identity)
-    return identity.tsih === 0 ? undefined : LoginStatus.SessionDoesNotExist
+    if (identity.tsih === 0) return undefined
+    return { status: LoginStatus.SessionDoesNotExist, detail: 'no such session' }
   }
   const refused = send(target({ admit }), { ...toFullFeature, tsih: 3 }, names)
-  refuses(t, refused, LoginStatus.SessionDoesNotExist)
+  refuses(t, refused, LoginStatus.SessionDoesNotExist, /no such session/)
   const login = target({ admit })
   send(login, toOperational, [...names, ...authNone])
   t.equal(asked.length, 1, 'not asked before the login is complete')

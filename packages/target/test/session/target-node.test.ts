@@ -34,6 +34,21 @@ t.test('sessions have numbers of their own, and are bounded', async (t) => {
   t.equal([...node.sessions()].length, 2, 'who replaces a session of its own is let in')
 })
 
+t.test('sessions and connections of one host are bounded', async (t) => {
+  const { login } = start({ hostSessionsMax: 2, hostConnectionsMax: 3 })
+  const keys = { MaxConnections: '4' }
+  const one = login({ keys })
+  login({ isid: '400000020000', keys })
+  t.throws(() => login({ isid: '400000030000' }), status(LoginStatus.OutOfResources))
+  login({ tsih: one.tsih, cid: 1 })
+  t.throws(() => login({ tsih: one.tsih, cid: 2 }), status(LoginStatus.TooManyConnections))
+  login({ tsih: one.tsih, cid: 1 })
+  t.throws(() => login({ isid: '400000030000' }), status(LoginStatus.OutOfResources))
+  const { login: logIn } = start({ hostConnectionsMax: 1 })
+  logIn()
+  t.throws(() => logIn({ isid: '400000020000' }), status(LoginStatus.OutOfResources))
+})
+
 t.test('a login of the same initiator port replaces its session', async (t) => {
   const { login, node, executor } = start()
   const before = login()

@@ -54,9 +54,13 @@ export class AuthenticatingTarget {
     return target
   }
 
-  async setSecret(secret: object): Promise<void> {
-    const path = '/api/v1/secrets'
-    const { status, body } = await askAdmin(this.process.stateDirectory, 'POST', path, secret)
-    if (status !== 200) throw new Error(`secret set: ${status} ${JSON.stringify(body)}`)
+  setSecret(secret: object): Promise<void> {
+    return setSecret(this.process, secret)
   }
+}
+
+/** `secret set`, with its input as the admin API has it. */
+export async function setSecret(target: TargetProcess, secret: object): Promise<void> {
+  const { status, body } = await askAdmin(target.stateDirectory, 'POST', '/api/v1/secrets', secret)
+  if (status !== 200) throw new Error(`secret set: ${status} ${JSON.stringify(body)}`)
 }

@@ -1,11 +1,28 @@
-/** Linux's own initiator against platterd: open-iscsi, a file system, and what it makes of the disk. */
-import { statSync } from 'node:fs'
+/**
+ * Linux against platterd: open-iscsi, a file system, what it makes of the disk. And against platter: LIO,
+ * the target of the same kernel, so that one guest serves for both.
+ */
+import { randomBytes } from 'node:crypto'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { askAdmin } from '../lib/admin-api.ts'
+import { mutual, own, setSecret } from '../lib/authenticating-target.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { run } from '../lib/command.ts'
+import { FuseMount } from '../lib/fuse-mount.ts'
 import { startLab } from '../lib/guest/lab.ts'
-import { discover, diskOf, logIn, logOut, sessionReport } from '../lib/guest/open-iscsi.ts'
+import { Lio } from '../lib/guest/lio.ts'
+import {
+  authenticate,
+  discover,
+  diskOf,
+  logIn,
+  logOut,
+  sessionReport,
+} from '../lib/guest/open-iscsi.ts'
 import { requires } from '../lib/requires.ts'
+import { platterScript } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
 
@@ -21,11 +38,18 @@ const digests = [
   { header: 'CRC32C', data: 'CRC32C' },
 ] as const
 
+/** The algorithms of CHAP as open-iscsi names them, and as we do. */
+const algorithms = { MD5: 'md5', SHA1: 'sha1', SHA256: 'sha256', 'SHA3-256': 'sha3-256' }
+const guestName = 'iqn.2026-11.org.platter:guest'
+const wrong = 'not the secret'
+
 /** What the kernel and iscsid say when something between them and the target went wrong. */
 const complaint = /error|fail|invalid|sense key|unexpected|timed out|reject|unsupported|reset by/i
 
 t.test('Linux uses a partition as its disk', needs, async (t) => {
-  const { guest, target } = await startLab()
+  // It fails to authenticate more often than a host does.
+  const lab = await startLab(['--slow-logins-after', '1000'])
+  const { guest, target } = lab
   t.teardown(() => {
     if (!t.passing()) console.error(guest.console)
   })
@@ -153,6 +177,88 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
       lines.filter((line) => complaint.test(line)),
       [],
     )
+  })
+
+  await t.test(
+    'open-iscsi authenticates by CHAP with each algorithm, one way and mutual',
+    async (t) => {
+      const { user, secret } = mutual
+      await setSecret(target, { host: guestName, user, secret, mutual: false })
+      for (const shows of [false, true]) {
+        if (shows) await setSecret(target, { host: guestName, ...own, mutual: true })
+        for (const [algorithm, name] of Object.entries(algorithms)) {
+          const right = { algorithm, host: { user, secret }, ...(shows && { target: own }) }
+          await authenticate(guest, right)
+          t.strictSame(await discover(guest, target.portal), [targetName])
+          await logIn(guest, targetName)
+          const { body } = await askAdmin(target.stateDirectory, 'GET', '/api/v1/sessions')
+          const authentication = `CHAP ${name}${shows ? ', mutual' : ''}`
+          t.match(body, [{ initiatorName: guestName, authentication }])
+          await logOut(guest, targetName)
+          const setting = `node.session.auth.password${shows ? '_in' : ''}`
+          await t.rejects(logIn(guest, targetName, { [setting]: wrong }), /authorization failure/)
+          const host = { user, secret: wrong }
+          await authenticate(
+            guest,
+            shows ? { ...right, target: { ...own, secret: wrong } } : { ...right, host },
+          )
+          await t.rejects(discover(guest, target.portal), /authorization failure/)
+        }
+      }
+    },
+  )
+
+  await t.test('our initiator and LIO authenticate to each other, by each algorithm', async (t) => {
+    const { initiatorName, user } = mutual
+    const portal = `${lab.guestAddress}:3261`
+    const lio = await Lio.start(guest, { portal, initiatorName, host: mutual })
+    const file = (name: string, text: string) => {
+      const path = join(directory, name)
+      writeFileSync(path, `${text}\n`, { mode: 0o600 })
+      return path
+    }
+    const secrets = {
+      wrong: file('wrong', wrong),
+      host: file('host', mutual.secret),
+      target: file('target', own.secret),
+    }
+    const who = ['--initiator-name', initiatorName, '--chap-user', user]
+    const show = (host: string, target?: string) => [
+      ...[...who, '--secret-file', host],
+      ...(target ? ['--target-secret-file', target, '--target-user', own.user] : []),
+    ]
+    const info = (...flags: string[]) =>
+      run(...lab.network.inside(process.execPath, [platterScript(), 'info', portal, ...flags]))
+    for (const both of [false, true]) {
+      if (both) await lio.show(own)
+      const target = both ? secrets.target : undefined
+      for (const name of Object.values(algorithms)) {
+        const only = ['--chap-algorithms', name]
+        const entered = await info(...only, ...show(secrets.host, target))
+        t.match(
+          entered,
+          { status: 0, stdout: new RegExp(`lun0 +${lio.sizeBytes} bytes`) },
+          entered.stderr,
+        )
+        const refused = await info(...only, ...show(secrets.wrong, target))
+        t.match(refused, { status: 1, stderr: /login refused: AuthenticationFailure/ })
+        if (!both) continue
+        const left = await info(...only, ...show(secrets.host, secrets.wrong))
+        t.match(left, { status: 1, stderr: /the target is not to be trusted/ })
+      }
+    }
+    t.match(await info(), { status: 1, stderr: /login refused: AuthenticationFailure/ })
+    const mounted = await FuseMount.mountFrom(
+      lab.network,
+      portal,
+      ...show(secrets.host, secrets.target),
+    )
+    const data = randomBytes(MiB)
+    writeFileSync(mounted.file('lun0'), data, { flag: 'r+' })
+    await mounted.unmount()
+    const again = await FuseMount.mountFrom(lab.network, portal, ...show(secrets.host))
+    t.ok(readFileSync(again.file('lun0')).subarray(0, MiB).equals(data))
+    await again.unmount()
   })
 
   await guest.powerOff()

@@ -85,6 +85,7 @@ t.test('a host that is logged in is listed, with both ends of its connection', a
     initiatorName: /^iqn\./,
     isid: /^[0-9a-f]{12}$/,
     type: 'normal',
+    authentication: 'None',
     nodeArchitecture: 'ExampleOS/1.2',
     connections: [{ remote: /^127\.0\.0\.1:\d+$/, local: target.portal }],
   })

@@ -127,7 +127,7 @@ async function keepModules(tree: string, release: string): Promise<void> {
   await runOk('chroot', [tree, 'depmod', release])
   const kept = new Set<string>()
   for (const line of readFileSync(join(folder, 'modules.dep'), 'utf8').trim().split('\n')) {
-    const [module = '', ...needed] = line.split(/:? /)
+    const [module = '', ...needed] = line.replace(':', '').split(' ')
     const name = module.replace(/^.*\//, '').replace('.ko', '').replaceAll('-', '_')
     if (wanted.includes(name)) for (const path of [module, ...needed]) kept.add(path)
   }

@@ -4,11 +4,44 @@ import type { Guest } from './guest.ts'
 /** Settings of a node record, as node.conn[0].iscsi.HeaderDigest. */
 export type NodeSettings = Readonly<Record<string, string>>
 
+/** How it authenticates by CHAP, and to what. */
+export interface Chap {
+  /** The one that it offers, as iscsid.conf names it. */
+  readonly algorithm: string
+  /** What it shows. */
+  readonly host: ChapAccount
+  /** What the target must show, if anything. */
+  readonly target?: ChapAccount
+}
+
+interface ChapAccount {
+  readonly user: string
+  readonly secret: string
+}
+
 /** What `iscsiadm -m session -P 3` tells of a session, by its own words. */
 export type SessionReport = Readonly<Record<string, string>>
 
 /** udevadm may lose its connection to a busy udevd ("Broken pipe"), and says so before udevd is done. */
 const settle = 'until udevadm settle; do sleep 0.2; done'
+
+/** Has discoveries authenticate from now on, and the logins to what they find. */
+export async function authenticate(guest: Guest, { algorithm, host, target }: Chap): Promise<void> {
+  const shown = [
+    ['authmethod', 'CHAP'],
+    ['chap_algs', algorithm],
+    ['username', host.user],
+    ['password', host.secret],
+    ...(target ? [['username_in', target.user] as const, ['password_in', target.secret]] : []),
+  ]
+  const lines = ['discovery.sendtargets', 'node.session'].flatMap((what) =>
+    shown.map(([name, value]) => `${what}.auth.${name} = ${value}`),
+  )
+  const file = '/etc/iscsi/iscsid.conf'
+  const plain = `${file}.plain`
+  await guest.runOk(`test -e ${plain} || cp ${file} ${plain}
+    cat ${plain} - >${file} <<'END'\n${lines.join('\n')}\nEND`)
+}
 
 /** Asks the portal for targets; answers with the names of those it was told. */
 export async function discover(guest: Guest, portal: string): Promise<string[]> {

@@ -281,6 +281,7 @@ class ComposedTarget implements Target {
       isid: identity.isid,
       tsih: identity.tsih,
       type: identity.type === 'Discovery' ? 'discovery' : 'normal',
+      authentication: identity.authentication,
       nodeArchitecture: identity.nodeArchitecture ?? null,
       connections: [...connections.values()].map(({ cid, remote, local }) => ({
         cid,

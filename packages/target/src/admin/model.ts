@@ -115,6 +115,8 @@ export const Session = Type.Object({
   isid: Type.String(),
   tsih: Size,
   type: Type.Enum(['normal', 'discovery']),
+  /** What the host has shown: None, or CHAP with the algorithm, and mutual if so has the server. */
+  authentication: Type.String(),
   /** What the host says it is made of (X#NodeArchitecture), if it does. */
   nodeArchitecture: Nullable(Type.String()),
   connections: Type.Array(Connection),

@@ -62,9 +62,10 @@ function formatSessions(sessions: readonly Session[]): string {
       String(connection.cid),
       connection.remote,
       connection.local,
+      it.authentication,
     ]),
   )
-  const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID', 'FROM', 'TO']
+  const titles = ['INITIATOR', 'TYPE', 'ISID', 'TSIH', 'CID', 'FROM', 'TO', 'AUTHENTICATION']
   return formatTable(titles, rows, 'nobody is logged in')
 }
 

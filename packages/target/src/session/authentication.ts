@@ -11,6 +11,7 @@ import {
   type ChapAlgorithm,
   type ChapChallenge,
   type ChapIdentity,
+  chapAlgorithmName,
   chapResponse,
   formatHex,
   isSameResponse,
@@ -64,6 +65,7 @@ export class Authentication {
   readonly #methods: readonly AuthMethod[]
   readonly #algorithms: readonly ChapAlgorithm[]
   #state: State = { expects: 'AuthMethod' }
+  #shown = 'None'
 
   /** Of a login that has agreed on `version`. */
   constructor(policy: AuthenticationPolicy, initiatorName: string, version: ProtocolVersion) {
@@ -77,6 +79,11 @@ export class Authentication {
   /** The host is who it says, or need not show it. */
   get done(): boolean {
     return this.#state.expects === 'nothing'
+  }
+
+  /** What the host has shown, for people: None, or CHAP with the algorithm, and mutual if so have we. */
+  get shown(): string {
+    return this.#shown
   }
 
   /** Whether a login may begin behind the security stage. */
@@ -169,6 +176,7 @@ export class Authentication {
       throw failed(own ? 'the host does not ask who we are' : 'the host asks who we are')
     }
     this.#state = { expects: 'nothing' }
+    this.#shown = `CHAP ${chapAlgorithmName(algorithm)}${own === undefined ? '' : ', mutual'}`
     if (own === undefined || asked === undefined) return []
     return [
       ['CHAP_N', own.user],

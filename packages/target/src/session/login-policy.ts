@@ -48,6 +48,8 @@ export interface LoginRedirect {
 export interface LoginIdentity {
   readonly sessionType: 'Normal' | 'Discovery'
   readonly initiatorName: string
+  /** What it has shown to get in, for people: `None`, or as `CHAP SHA3-256, mutual`. */
+  readonly authentication: string
   readonly initiatorAlias: string | undefined
   /** What the initiator says it is made of: for people, nothing may depend on it. */
   readonly nodeArchitecture: string | undefined

@@ -64,6 +64,7 @@ interface Identified {
   readonly header: LoginHeader
   readonly names: LoginNames
   readonly negotiation: Negotiation
+  readonly authentication: Authentication
 }
 
 type LoginStage =
@@ -75,7 +76,7 @@ type LoginStage =
       readonly header: LoginHeader
       readonly currentStage: number
     }
-  | (Identified & { readonly name: 'security'; readonly authentication: Authentication })
+  | (Identified & { readonly name: 'security' })
   | (Identified & { readonly name: 'operational' })
   | { readonly name: 'over' }
 
@@ -210,7 +211,8 @@ export class TargetLogin {
     const maxConnections = this.#policy.maxConnections(names.initiatorName)
     const policy = { ...this.#policy.negotiation, maxConnections }
     const negotiation = new Negotiation({ role: 'target', policy, sessionType, leading })
-    const identified = { header, names, negotiation }
+    const authentication = new Authentication(this.#policy, names.initiatorName, this.#version)
+    const identified = { header, names, negotiation, authentication }
     const own: TextPair[] = []
     // Who names no target asks for the portal group of none (RFC 7143 section 13.9).
     if (names.targetName !== undefined) {
@@ -219,9 +221,8 @@ export class TargetLogin {
     if (sessionType === 'Normal' && targetAlias !== undefined) {
       own.push(negotiation.declare('TargetAlias', targetAlias))
     }
-    const authentication = new Authentication(this.#policy, names.initiatorName, this.#version)
     if (currentStage === StageNumber.Security) {
-      const stage = { ...identified, name: 'security', authentication } as const
+      const stage = { ...identified, name: 'security' } as const
       return this.#security(stage, request, pairs, own)
     }
     if (!authentication.mayBeLeftOut) {
@@ -305,16 +306,19 @@ export class TargetLogin {
     if (!request.transit || !this.#ready) return { ...response, outcome: 'continue' }
     const { nextStage } = request
     const ending = { ...response, transit: true, nextStage }
-    const { header, names, negotiation } = this.#stage as NegotiatingStage
+    const stage = this.#stage as NegotiatingStage
     if (nextStage === StageNumber.Operational) {
-      this.#stage = { name: 'operational', header, names, negotiation }
+      this.#stage = { ...stage, name: 'operational' }
       return { ...ending, outcome: 'continue' }
     }
+    const { header, names, negotiation } = stage
+    const authentication = stage.authentication.shown
     const initiatorAlias = negotiation.received('InitiatorAlias')
     const nodeArchitecture = negotiation.received(NODE_ARCHITECTURE)
     const { isid, tsih, cid } = header
     const targetPort = names.targetName ?? this.#policy.portal
-    const identity = { ...names, targetPort, initiatorAlias, nodeArchitecture, isid, tsih, cid }
+    const told = { authentication, initiatorAlias, nodeArchitecture }
+    const identity = { ...names, ...told, targetPort, isid, tsih, cid }
     const refusal = this.#policy.admit(identity)
     if (refusal !== undefined) return this.#fail(request, refusal.status, refusal.detail)
     this.#stage = { name: 'over' }

@@ -23,6 +23,8 @@ export interface SessionIdentity {
   readonly initiatorName: string
   /** As in LoginIdentity. */
   readonly targetPort: string
+  /** What its first login has shown, for people. */
+  readonly authentication: string
   readonly initiatorAlias: string | undefined
   /** As the initiator declared it, for people only. */
   readonly nodeArchitecture: string | undefined

@@ -192,6 +192,7 @@ export class TargetNode {
         type: identity.sessionType,
         initiatorName: identity.initiatorName,
         targetPort: identity.targetPort,
+        authentication: identity.authentication,
         initiatorAlias: identity.initiatorAlias,
         nodeArchitecture: identity.nodeArchitecture,
         isid: identity.isid,

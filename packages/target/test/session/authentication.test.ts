@@ -78,7 +78,7 @@ t.test('who has no credentials may use None, and is turned away by CHAP in the e
   const free = start(undefined)
   t.ok(free.mayBeLeftOut)
   t.same(free.receive([['AuthMethod', 'CHAP,None']], true), [['AuthMethod', 'None']])
-  t.ok(free.done)
+  t.match(free, { done: true, shown: 'None' })
   const unknown = start(undefined)
   const response = challenged(unknown)
   t.equal(
@@ -106,10 +106,11 @@ t.test('one way and both ways, as the server has credentials', async (t) => {
   ]
   const one = start(host)
   t.same(one.receive(challenged(one), true), [])
-  t.ok(one.done)
+  t.match(one, { done: true, shown: 'CHAP sha256' })
   const mutual = start(both)
   const answer = new Map(mutual.receive([...challenged(mutual), ...asked], true))
   const challenge = { identifier: 3, bytes: Buffer.from('0102030405', 'hex') }
+  t.match(mutual, { done: true, shown: 'CHAP sha256, mutual' })
   t.equal(answer.get('CHAP_N'), 'target')
   t.equal(answer.get('CHAP_R'), formatHex(chapResponse(7, challenge, both.target!.secret)))
 

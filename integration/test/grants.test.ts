@@ -1,5 +1,6 @@
 import t from 'tap'
 import { noise } from '../lib/attacked-target.ts'
+import { sendsMalformedRequests } from '../lib/capture/checked-traffic.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
 import { transferCdb } from '../lib/raw-pdu.ts'
@@ -7,6 +8,7 @@ import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
 t.setTimeout(120_000)
+sendsMalformedRequests('parameter lists that no CDB asked for')
 
 const KiB = 1024
 const checkCondition = 2

@@ -238,7 +238,9 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
           entered.stderr,
         )
         const refused = await info(...only, ...show(secrets.wrong, target))
-        t.match(refused, { status: 1, stderr: /login refused: AuthenticationFailure/ })
+        t.not(refused.status, 0, 'turned away')
+        // LIO resets the connection behind its refusal, which may so be lost.
+        t.match(refused.stderr, /login refused: AuthenticationFailure|closed the connection/)
         if (!both) continue
         const left = await info(...only, ...show(secrets.host, secrets.wrong))
         t.match(left, { status: 1, stderr: /the target is not to be trusted/ })

@@ -174,7 +174,8 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     const lines = log.slice(log.indexOf('iSCSI Initiator over TCP')).split('\n')
     t.ok(lines.length > 10, 'there is a log')
     t.strictSame(
-      lines.filter((line) => complaint.test(line)),
+      // The kernel lists its modules, net_failover among them, when the machine held it up.
+      lines.filter((line) => complaint.test(line) && !line.includes('Modules linked in')),
       [],
     )
   })

@@ -1,6 +1,7 @@
 /** The hosts that the server knows by their iSCSI names, and what has been set for each. In the state. */
 import { parseName } from '@platter/protocol/iscsi'
 import { type HostChange, TargetError } from './admin/target-facade.ts'
+import type { HostAuthentication } from './authentication.ts'
 import { isWithin, parseNetwork } from './networks.ts'
 import type { Host, StateStore } from './state.ts'
 
@@ -31,6 +32,11 @@ export class Hosts {
   /** How many sessions the host with this name, in its normal form, may have. */
   maxSessions(name: string): number {
     return this.#find(name)?.maxSessions ?? this.#defaults.maxSessions
+  }
+
+  /** What the host with this name, in its normal form, must show beside what the server asks of all. */
+  authenticationOf(name: string): HostAuthentication {
+    return this.#find(name) ?? {}
   }
 
   /** Whether the host with this name, in its normal form, is known. */
@@ -90,14 +96,32 @@ export class Hosts {
   }
 }
 
-function changed(before: Host, { maxConnections, maxSessions, networks }: HostChange): Host {
-  const { networks: networksBefore, ...rest } = before
-  const wanted = networks?.map(normalNetwork) ?? networksBefore ?? []
+function changed(before: Host, change: HostChange): Host {
+  const maxConnections = change.maxConnections ?? before.maxConnections
+  const maxSessions = change.maxSessions ?? before.maxSessions
+  const networks = change.networks?.map(normalNetwork) ?? before.networks ?? []
   return {
-    ...rest,
+    name: before.name,
     ...(maxConnections !== undefined && { maxConnections }),
     ...(maxSessions !== undefined && { maxSessions }),
-    ...(wanted.length > 0 && { networks: wanted }),
+    ...(networks.length > 0 && { networks }),
+    ...changedFloor(before, change),
+  }
+}
+
+/** The last that was said counts, and takes back what was said before. */
+function changedFloor(before: Host, change: HostChange): HostAuthentication {
+  const { minAuth, allowUnauthenticated } = change
+  if (allowUnauthenticated && (minAuth ?? 'none') !== 'none') {
+    const message = `minAuth ${minAuth} and allowUnauthenticated contradict each other`
+    throw new TargetError('invalid-request', message)
+  }
+  if (allowUnauthenticated) return { allowUnauthenticated }
+  if (minAuth === 'none') return {}
+  if (minAuth !== undefined) return { minAuth }
+  return {
+    ...(before.minAuth && { minAuth: before.minAuth }),
+    ...(before.allowUnauthenticated && { allowUnauthenticated: true }),
   }
 }
 

@@ -36,6 +36,11 @@ export class Secrets {
     }
   }
 
+  /** Whether there is a secret for the host with this name, in its normal form, and not just for all. */
+  hasOwn(initiatorName: string): boolean {
+    return this.#find(initiatorName) !== undefined
+  }
+
   /** Sets or replaces one direction. The other direction must have another secret. */
   async set({ host: wanted, user, secret, mutual }: NewSecret): Promise<ShownSecret> {
     const host = normalHost(wanted)

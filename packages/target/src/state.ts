@@ -65,6 +65,9 @@ export const Host = Type.Object(
     maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
     /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
     networks: Type.Optional(Type.Array(Network)),
+    /** What it must show at the least; absent: what the server asks of all. */
+    minAuth: Type.Optional(Type.Enum(['chap', 'chap-mutual'])),
+    allowUnauthenticated: Type.Optional(Type.Literal(true)),
   },
   closed,
 )

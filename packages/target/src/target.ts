@@ -192,8 +192,10 @@ class ComposedTarget implements Target {
       negotiation,
       limits: sessionLimits(options, limits),
       executor: this.#units.devices,
-      requirementOf: (initiatorName) =>
-        requirementOf(initiatorName, this.#authentication, this.#secrets),
+      requirementOf: (initiatorName) => {
+        const host = this.#hosts.authenticationOf(initiatorName)
+        return requirementOf(initiatorName, this.#authentication, host, this.#secrets)
+      },
       isFor: (initiatorName, remoteHost) => this.#isFor(initiatorName, remoteHost),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       maxSessions: (initiatorName) => this.#hosts.maxSessions(initiatorName),

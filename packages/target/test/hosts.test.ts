@@ -51,3 +51,19 @@ t.test('what makes no sense is refused', async (t) => {
   await hosts.create({ name })
   await t.rejects(hosts.create({ name }), { code: 'already-exists', message: name })
 })
+
+t.test('of what a host must show the last that was said counts', async (t) => {
+  const { hosts, reopen } = await start(t)
+  await hosts.create({ name, minAuth: 'chap-mutual', maxConnections: 2 })
+  await hosts.set(name, { maxConnections: 3 })
+  t.match(hosts.authenticationOf(name), { minAuth: 'chap-mutual', allowUnauthenticated: undefined })
+  await hosts.set(name, { allowUnauthenticated: true })
+  t.same((await reopen()).list(), [{ name, maxConnections: 3, allowUnauthenticated: true }])
+  await hosts.set(name, { minAuth: 'chap' })
+  t.same(hosts.list(), [{ name, maxConnections: 3, minAuth: 'chap' }])
+  const both = { minAuth: 'chap', allowUnauthenticated: true } as const
+  await t.rejects(hosts.set(name, both), { code: 'invalid-request', message: /contradict/ })
+  await hosts.set(name, { minAuth: 'none' })
+  t.same(hosts.list(), [{ name, maxConnections: 3 }])
+  t.same(hosts.authenticationOf(other), {})
+})

@@ -9,6 +9,8 @@ const settings = {
   maxConnections: Host.properties.maxConnections,
   maxSessions: Host.properties.maxSessions,
   networks: Host.properties.networks,
+  minAuth: Host.properties.minAuth,
+  allowUnauthenticated: Host.properties.allowUnauthenticated,
 }
 
 export const hosts = {
@@ -31,7 +33,8 @@ export const hosts = {
   'host set': operation({
     method: 'PATCH',
     path: '/api/v1/hosts/:name',
-    summary: 'Set how many connections its sessions may have, and where it may come from',
+    summary:
+      'Set what a host must show, how many connections it may have, and where it may come from',
     input: Type.Object({ name: HostName, ...settings }, closed),
     output: Host,
     run: (target, { name, ...change }) => target.setHost(name, change),

@@ -149,6 +149,10 @@ export const Host = Type.Object({
   maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
   /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
   networks: Type.Optional(Type.Array(Type.String(), { maxItems: 64 })),
+  /** What it must show at the least; absent: what the server asks of all. */
+  minAuth: Type.Optional(Type.Enum(['none', 'chap', 'chap-mutual'])),
+  /** Whatever the server asks of all, this host need show nothing but a secret of its own. */
+  allowUnauthenticated: Type.Optional(Type.Literal(true)),
 })
 export type Host = Static<typeof Host>
 

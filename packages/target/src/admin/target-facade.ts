@@ -64,6 +64,10 @@ export interface HostChange {
   readonly maxSessions?: number
   /** Each is ADDRESS/PREFIX or an address; none: it may come from anywhere. */
   readonly networks?: readonly string[]
+  /** `none`: what the server asks of all, and no longer that it may show nothing. */
+  readonly minAuth?: NonNullable<Host['minAuth']>
+  /** It may show nothing, and has no `minAuth`. */
+  readonly allowUnauthenticated?: true
 }
 
 /** Names one grant: a partition, and the iSCSI name of a host or `*`. */

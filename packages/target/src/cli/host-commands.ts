@@ -1,5 +1,6 @@
 /** `platterd host …` */
-import { Command } from 'commander'
+import { type AuthenticationFloor, authenticationFloors } from '@platter/protocol/iscsi'
+import { Command, Option } from 'commander'
 import type { Host } from '../admin/model.ts'
 import {
   ask,
@@ -17,6 +18,8 @@ type SetFlags = ClientFlags & {
   readonly maxSessions?: number
   readonly network?: string[]
   readonly anyNetwork?: boolean
+  readonly minAuth?: AuthenticationFloor
+  readonly allowUnauthenticated?: true
 }
 
 export function hostCommand(io: CliIo): Command {
@@ -59,10 +62,23 @@ function withSettings(command: Command): Command {
     .option('--max-connections <number>', 'connections that a session may have', countArgument)
     .option('--max-sessions <number>', 'sessions that it may have', countArgument)
     .option('--network <address/prefix>', 'a network it may come from; may be repeated', collect)
+    .addOption(
+      new Option(
+        '--min-auth <floor>',
+        'what it must show at the least; none: what the server asks of all',
+      ).choices(authenticationFloors),
+    )
+    .option(
+      '--allow-unauthenticated',
+      'let it in without a secret, whatever the server asks: its network is trusted',
+    )
 }
 
-function settingsOf({ maxConnections, maxSessions, network, anyNetwork }: SetFlags) {
+function settingsOf(flags: SetFlags) {
+  const { maxConnections, maxSessions, network, anyNetwork, minAuth, allowUnauthenticated } = flags
   return {
+    ...(minAuth !== undefined && { minAuth }),
+    ...(allowUnauthenticated && { allowUnauthenticated }),
     ...(maxConnections !== undefined && { maxConnections }),
     ...(maxSessions !== undefined && { maxSessions }),
     ...(network !== undefined && { networks: network }),
@@ -75,20 +91,25 @@ function formatHosts(hosts: readonly Host[]): string {
     it.name,
     orDefault(it.maxConnections),
     orDefault(it.maxSessions),
+    authenticationOf(it),
     networksOf(it),
   ])
-  const titles = ['HOST', 'MAX CONNECTIONS', 'MAX SESSIONS', 'NETWORKS']
+  const titles = ['HOST', 'MAX CONNECTIONS', 'MAX SESSIONS', 'AUTHENTICATION', 'NETWORKS']
   return formatTable(titles, rows, 'no hosts; make one known with: platterd host create')
 }
 
 function describe(host: Host): string {
   const { maxConnections, maxSessions } = host
   const counts = `max connections: ${orDefault(maxConnections)}, max sessions: ${orDefault(maxSessions)}`
-  return `${counts}, networks: ${networksOf(host)}`
+  return `${counts}, authentication: ${authenticationOf(host)}, networks: ${networksOf(host)}`
 }
 
 function orDefault(count: number | undefined): string {
   return count === undefined ? 'default' : String(count)
+}
+
+function authenticationOf({ minAuth, allowUnauthenticated }: Host): string {
+  return allowUnauthenticated ? 'not needed' : (minAuth ?? 'default')
 }
 
 function networksOf({ networks }: Host): string {

@@ -167,7 +167,7 @@ t.test('nobody gets around it, or learns whether a target is here', async (t) =>
 
 t.test('who fails again and again is slowed down, and seen; it can still get in', async (t) => {
   const slow = await TargetProcess.start(temporaryDirectory(), [
-    ...['--slow-logins-after', '3', '--min-auth', 'chap'],
+    ...['--slow-logins-after', '3', '--min-auth', 'chap', '--json-log', '--log-level', 'debug'],
   ])
   const one = await slow.try('secret', 'set', oneWay.initiatorName, '--file', secretFile())
   t.equal(one.status, 0, one.stderr)
@@ -178,11 +178,12 @@ t.test('who fails again and again is slowed down, and seen; it can still get in'
   }
   const [seen] = await slow.command<{ address: string; count: number }[]>('session', 'failures')
   t.match(seen, { address: '127.0.0.1', count: 4, slowedDown: true, detail: /CHAP_N and CHAP_R/ })
-  t.match(slow.log, /warn .*failure 3 of this address, whose logins are slowed down/)
+  t.match(slow.log, /"warn".*failure 3 of this address, whose logins are slowed down/)
   const right = await ChapWire.open(slow.port, oneWay, name)
   t.match(await right.respond(await right.challenge()), { status: 0, transit: true })
   right.close()
   await slow.stop()
+  t.notMatch(slow.log, /secret/, 'nor does the log in JSON, at its most talkative, have a secret')
 })
 
 t.test('secrets outlive a restart, and are in no log', async (t) => {

@@ -45,7 +45,8 @@ t.test('a partition keeps the block size that it was created with', async (t) =>
       ['p4kn', '4kn'],
     ],
   )
-  t.match((await target.try('partition', 'list')).stdout, /array\/p4kn +3 +4 MiB \(\d+\) +4kn /)
+  const listed = (await target.try('partition', 'list')).stdout
+  t.match(listed, /array\/p4kn +4 MiB \(\d+\) +4kn +all hosts as LUN 3 /)
   await target.kill()
   await target.serve()
   t.strictSame(await list(), before)

@@ -5,6 +5,7 @@
 import t, { type Test } from 'tap'
 import { noise } from '../lib/attacked-target.ts'
 import { cleanUp } from '../lib/cleanup.ts'
+import { isToldOfLoss } from '../lib/lost-tasks.ts'
 import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
 import { compareAndWriteCdb } from '../lib/raw-pdu.ts'
 import { TargetOpcode, type TargetPdu } from '../lib/target-pdu.ts'
@@ -75,13 +76,6 @@ async function areAlive(t: Test, connections: readonly WireInitiator[]): Promise
     const { initiatorTaskTag, status } = await initiator.receive()
     t.strictSame([initiatorTaskTag, status], [tag, good])
   }
-}
-
-/** The next command is told that tasks ended with their connection, and the one after is executed. */
-async function isToldOfLoss(t: Test, initiator: WireInitiator, fields = {}): Promise<void> {
-  const tag = initiator.testUnitReady(fields)
-  const { initiatorTaskTag, sense } = await initiator.receive()
-  t.strictSame([initiatorTaskTag, ...sense], [tag, 0x06, 0x47, 0x7f])
 }
 
 /** A write has ended: its tag is free for another command. */

@@ -4,6 +4,7 @@
  */
 import t, { type Test } from 'tap'
 import { cleanUp } from '../lib/cleanup.ts'
+import { isToldOfLoss, isToldOfPlaces } from '../lib/lost-tasks.ts'
 import { ProbedTarget, solicitedOnly } from '../lib/probed-target.ts'
 import { TargetOpcode } from '../lib/target-pdu.ts'
 import type { WireInitiator } from '../lib/wire-initiator.ts'
@@ -85,6 +86,8 @@ t.test(
     const { tag } = await waitingWrite(one, 0)
     one.logOut(closeConnection, 0)
     t.equal((await one.receive()).opcode, TargetOpcode.LogoutResponse)
+    await isToldOfPlaces(t, two)
+    await isToldOfLoss(t, two)
     await isNotReassigned(t, two, tag)
     two.close()
   },
@@ -107,6 +110,8 @@ t.test(
     const [one, two] = await twoConnections()
     const { tag } = await waitingWrite(one, 0)
     one.close()
+    await isToldOfPlaces(t, two)
+    await isToldOfLoss(t, two)
     await isNotReassigned(t, two, tag)
     two.close()
   },

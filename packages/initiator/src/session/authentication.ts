@@ -5,7 +5,6 @@
  */
 import {
   type AuthenticationFloor,
-  CHAP_CHALLENGE_BYTES_MAX,
   type Challenges,
   type ChapAlgorithm,
   type ChapChallenge,
@@ -15,6 +14,7 @@ import {
   isSameResponse,
   ProtocolError,
   parseBinary,
+  parseChapChallenge,
   parseNumber,
   type TextPair,
 } from '@platter/protocol/iscsi'
@@ -148,7 +148,7 @@ export class InitiatorAuthentication {
     if (algorithm === undefined) {
       throw new AuthenticationError(`it answers CHAP_A=${chosen} to an offer of ${chapAlgorithms}`)
     }
-    const challenge = challengeOf(keys)
+    const challenge = parseChapChallenge(keys, broken)
     if (challenges.isOurs(challenge.bytes)) {
       throw new AuthenticationError('its challenge is one of ours, sent back')
     }
@@ -183,19 +183,6 @@ export class InitiatorAuthentication {
     this.#state = { expects: 'nothing' }
     return []
   }
-}
-
-/** The challenge that the target gives us; throws a ProtocolError if it is none. */
-function challengeOf(keys: Map<string, string>): ChapChallenge {
-  const identifier = parseNumber(keys.get('CHAP_I') as string)
-  if (identifier === undefined || identifier > 255) {
-    throw broken(`CHAP_I=${keys.get('CHAP_I')} is not in the range of 0 to 255`)
-  }
-  const bytes = parseBinary(keys.get('CHAP_C') as string)
-  if (bytes === undefined || bytes.length === 0 || bytes.length > CHAP_CHALLENGE_BYTES_MAX) {
-    throw broken(`CHAP_C is not of 1 to ${CHAP_CHALLENGE_BYTES_MAX} bytes`)
-  }
-  return { identifier, bytes }
 }
 
 /** Throws a ProtocolError unless just these came. */

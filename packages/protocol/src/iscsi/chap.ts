@@ -3,6 +3,7 @@
  * Who asks whom, and in which order, is not here.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { parseBinary, parseNumber } from './text-value.ts'
 
 /** Algorithms by the numbers that IANA gave them for CHAP_A, from the weakest to the strongest. */
 export const ChapAlgorithm = { Md5: 5, Sha1: 6, Sha256: 7, Sha3_256: 8 } as const
@@ -59,6 +60,22 @@ export interface ChapChallenge {
   /** 0 to 255. */
   readonly identifier: number
   readonly bytes: Buffer
+}
+
+/** What CHAP_I and CHAP_C, which `keys` have, ask. Throws what `fault` makes of the reason when they ask nothing. */
+export function parseChapChallenge(
+  keys: ReadonlyMap<string, string>,
+  fault: (reason: string) => Error,
+): ChapChallenge {
+  const identifier = parseNumber(keys.get('CHAP_I') as string)
+  if (identifier === undefined || identifier > 255) {
+    throw fault(`CHAP_I=${keys.get('CHAP_I')} is not in the range of 0 to 255`)
+  }
+  const bytes = parseBinary(keys.get('CHAP_C') as string)
+  if (bytes === undefined || bytes.length === 0 || bytes.length > CHAP_CHALLENGE_BYTES_MAX) {
+    throw fault(`CHAP_C is not of 1 to ${CHAP_CHALLENGE_BYTES_MAX} bytes`)
+  }
+  return { identifier, bytes }
 }
 
 /** The response of who knows `secret`, in a new buffer: the hash of identifier, secret and challenge. */

@@ -6,7 +6,6 @@
 import { randomBytes } from 'node:crypto'
 import {
   type AuthenticationFloor,
-  CHAP_CHALLENGE_BYTES_MAX,
   type Challenges,
   type ChapAlgorithm,
   type ChapChallenge,
@@ -18,6 +17,7 @@ import {
   LoginStatus,
   type ProtocolError,
   parseBinary,
+  parseChapChallenge,
   parseList,
   parseNumber,
   type TextPair,
@@ -156,7 +156,7 @@ export class Authentication {
   ): TextPair[] {
     const mutual = keys.has('CHAP_I') || keys.has('CHAP_C')
     expectKeys(keys, mutual ? ['CHAP_N', 'CHAP_R', 'CHAP_I', 'CHAP_C'] : ['CHAP_N', 'CHAP_R'])
-    const asked = mutual ? challengeOf(keys) : undefined
+    const asked = mutual ? parseChapChallenge(keys, refused) : undefined
     if (asked !== undefined && this.#challenges.isOurs(asked.bytes)) {
       throw failed('the challenge is one of ours, sent back')
     }
@@ -183,19 +183,6 @@ export class Authentication {
       ['CHAP_R', formatHex(chapResponse(algorithm, asked, own.secret))],
     ]
   }
-}
-
-/** The challenge that the host gives us; throws a ProtocolError if it is none. */
-function challengeOf(keys: Map<string, string>): ChapChallenge {
-  const identifier = parseNumber(keys.get('CHAP_I') as string)
-  if (identifier === undefined || identifier > 255) {
-    throw refused(`CHAP_I=${keys.get('CHAP_I')} is not in the range of 0 to 255`)
-  }
-  const bytes = parseBinary(keys.get('CHAP_C') as string)
-  if (bytes === undefined || bytes.length === 0 || bytes.length > CHAP_CHALLENGE_BYTES_MAX) {
-    throw refused(`CHAP_C is not of 1 to ${CHAP_CHALLENGE_BYTES_MAX} bytes`)
-  }
-  return { identifier, bytes }
 }
 
 /** Throws a ProtocolError unless all of `required` came, and beside them only some of `optional`. */

@@ -1,4 +1,5 @@
 /** Bounds on what hosts may take of a server; docs/platterd.md tells what each is answered with. */
+import { defaultLimits } from './session/target-node.ts'
 
 export interface ServerLimits {
   /** Sessions at once, over all hosts, and of one host for which nothing else has been set. */
@@ -17,12 +18,12 @@ export interface ServerLimits {
 }
 
 export const defaultServerLimits: ServerLimits = {
-  sessions: 256,
-  sessionsPerHost: 64,
-  connectionsPerHost: 256,
+  sessions: defaultLimits.sessionsMax,
+  sessionsPerHost: defaultLimits.hostSessionsMax,
+  connectionsPerHost: defaultLimits.hostConnectionsMax,
   tcpConnections: 1024,
   logins: 512,
   loginsPerAddress: 64,
-  loginTimeoutMs: 15_000,
-  commands: 128,
+  loginTimeoutMs: defaultLimits.loginTimeoutMs,
+  commands: defaultLimits.commandWindow,
 }

@@ -39,11 +39,6 @@ export class Grants {
     return this.#all.flatMap((grant) => this.#describe(grant) ?? [])
   }
 
-  /** What the host with this name, in its normal form, has of the partitions that are available. */
-  of(host: string): ShownGrant[] {
-    return grantsOf(this.#all, host).flatMap((grant) => this.#describe(grant) ?? [])
-  }
-
   /** The partitions that are available to the host with this name, in its normal form, as it is told of them. */
   partitionsOf(host: string): AccessiblePartition[] {
     return grantsOf(this.#all, host).flatMap(({ partition: id, lun, access, sharing }) => {

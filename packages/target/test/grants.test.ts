@@ -39,6 +39,16 @@ async function start(t: Test) {
 }
 
 const key = (partition: string, host: string) => ({ array: 'r0', partition, host })
+/** A grant as its host is told of it. */
+const told = <G extends { partition: string; host: string }>({
+  partition,
+  host: _,
+  ...grant
+}: G) => ({
+  ...grant,
+  name: partition,
+  sizeBytes: MiB,
+})
 const refused = (code: string, message: RegExp) => ({ name: 'TargetError', code, message })
 
 t.test('a grant is exclusive for a host and shared for all, unless told otherwise', async (t) => {
@@ -50,15 +60,15 @@ t.test('a grant is exclusive for a host and shared for all, unless told otherwis
   const own = { ...key('two', b), lun: 1, access: 'read-write', sharing: 'shared' }
   t.same(await grants.create({ ...key('two', b), sharing: 'shared' }), own)
   t.same(grants.list(), [one, all, own])
-  t.same(grants.of(a), [one, all])
-  t.same(grants.of(b), [own], 'its own goes before that of all')
+  t.same(grants.partitionsOf(a), [told(one), told(all)])
+  t.same(grants.partitionsOf(b), [told(own)], 'its own goes before that of all')
   t.equal(changes(), 3)
   const { host, lun, access, sharing } = one
   t.match(inventory.listPartitions(), [{ grants: [{ host, lun, access, sharing }] }, {}])
   t.match(await grants.set(key('two', b), { access: 'read-only' }), { ...own, access: 'read-only' })
   await grants.delete(key('two', '*'))
   t.match(await grants.set(key('two', b), { sharing: 'exclusive' }), { access: 'read-only' })
-  t.same(grants.of(a), [one])
+  t.same(grants.partitionsOf(a), [told(one)])
   t.equal(changes(), 6)
 })
 

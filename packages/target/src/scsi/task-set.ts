@@ -29,7 +29,8 @@ export class TaskSet {
 
   /** Calls `begin`, perhaps at once, when the command may begin. */
   enable(task: ScsiTask, begin: () => void): void {
-    if (this.#mayBegin(task) && (task.attribute === TaskAttribute.HeadOfQueue || !this.#isHeldUp)) {
+    const isFirst = task.attribute === TaskAttribute.HeadOfQueue
+    if (isFirst || (!this.#isHeldUp && this.#mayBegin(task))) {
       this.#admit(task)
       begin()
     } else this.#dormant.push({ task, begin })
@@ -56,11 +57,9 @@ export class TaskSet {
     return this.#ordered !== null || this.#dormant.length > 0
   }
 
-  /** Whether those that have begun let it begin. */
+  /** Whether those that have begun let it begin, when its turn has come. */
   #mayBegin({ attribute }: ScsiTask): boolean {
-    if (attribute === TaskAttribute.HeadOfQueue) return true
-    if (attribute === TaskAttribute.Ordered) return this.#enabledCount === 0
-    return this.#ordered === null
+    return attribute === TaskAttribute.Ordered ? this.#enabledCount === 0 : this.#ordered === null
   }
 
   #admit(task: ScsiTask): void {

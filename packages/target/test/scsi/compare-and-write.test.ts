@@ -11,9 +11,9 @@ import {
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
-import { FakeTask } from '../support/fake-task.ts'
+import type { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
-import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { abortTask, beginTask, cdbOf, finishHeld, run } from '../support/scsi-run.ts'
 import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 512
@@ -34,30 +34,15 @@ async function start(writeProtected = false) {
   await run(server, { nexus, cdb: [0] })
   volume.fill(OLD)
   /** A command that is under way. */
-  const begin = (cdb: Buffer, dataOut = Buffer.alloc(0)): FakeTask => {
-    const task = new FakeTask({ nexus, cdb, dataOut })
-    task.onEnded = () => server.ended(task)
-    server.execute(task)
-    return task
-  }
+  const begin = (cdb: Buffer, dataOut = Buffer.alloc(0)): FakeTask =>
+    beginTask(server, { nexus, cdb, dataOut })
   const swap = (expected: Buffer, wanted: Buffer, lba = 0, flags = 0): FakeTask =>
     begin(
       blockCdb(Opcode.CompareAndWrite, lba, expected.length / BLOCK, flags),
       Buffer.concat([expected, wanted]),
     )
-  /** Everything goes its way until the task has ended. */
-  const finish = async (task: FakeTask): Promise<string> => {
-    for (let turns = 0; task.ended === null && turns < 100; turns++) {
-      await turn()
-      volume.releaseAll()
-    }
-    return task.ended === null ? 'under way' : verdict(task.ended)
-  }
-  const abort = (task: FakeTask): void => {
-    task.abort()
-    server.aborted(task)
-    server.ended(task)
-  }
+  const finish = (task: FakeTask) => finishHeld(volume, task)
+  const abort = (task: FakeTask) => abortTask(server, task)
   return { volume, begin, swap, finish, abort }
 }
 

@@ -4,9 +4,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { encodeBlockCdb, Opcode, Status, TransferFlag } from '@platter/protocol/scsi'
 import t from 'tap'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
-import { FakeTask } from '../support/fake-task.ts'
+import type { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
-import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { abortTask, beginTask, cdbOf, finishHeld, run } from '../support/scsi-run.ts'
 import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 4096
@@ -32,24 +32,10 @@ async function start(writeProtected = false) {
     } = {},
   ): FakeTask => {
     const cdb = cdbOf((cdb, at) => encodeBlockCdb(cdb, at, opcode, lba, blockCount, flags))
-    const task = new FakeTask({ nexus, cdb, dataOut })
-    task.onEnded = () => server.ended(task)
-    server.execute(task)
-    return task
+    return beginTask(server, { nexus, cdb, dataOut })
   }
-  /** Everything goes its way until the task has ended. */
-  const finish = async (task: FakeTask): Promise<string> => {
-    for (let turns = 0; task.ended === null && turns < 100; turns++) {
-      await turn()
-      volume.releaseAll()
-    }
-    return task.ended === null ? 'under way' : verdict(task.ended)
-  }
-  const abort = (task: FakeTask): void => {
-    task.abort()
-    server.aborted(task)
-    server.ended(task)
-  }
+  const finish = (task: FakeTask) => finishHeld(volume, task)
+  const abort = (task: FakeTask) => abortTask(server, task)
   return { volume, begin, finish, abort }
 }
 

@@ -4,9 +4,9 @@ import { encodeBlockCdb, Opcode } from '@platter/protocol/scsi'
 import t from 'tap'
 import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { TaskAttribute } from '../../src/scsi/scsi-task.ts'
-import { FakeTask } from '../support/fake-task.ts'
+import type { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
-import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { abortTask, beginTask, cdbOf, run, verdict } from '../support/scsi-run.ts'
 import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 512
@@ -29,10 +29,7 @@ async function start() {
     host = 0,
   ): FakeTask => {
     const nexus = nexuses[host] as (typeof nexuses)[0]
-    const task = new FakeTask({ nexus, cdb, dataOut, attribute })
-    task.onEnded = () => server.ended(task)
-    server.execute(task)
-    return task
+    return beginTask(server, { nexus, cdb, dataOut, attribute })
   }
   const write = (lba: number, attribute: TaskAttribute = Simple, host = 0): FakeTask =>
     begin(
@@ -46,11 +43,7 @@ async function start() {
     await turn()
     return volume.held.map(({ offset }) => offset / BLOCK)
   }
-  const abort = (task: FakeTask): void => {
-    task.abort()
-    server.aborted(task)
-    server.ended(task)
-  }
+  const abort = (task: FakeTask) => abortTask(server, task)
   return { volume, begin, write, under, abort }
 }
 

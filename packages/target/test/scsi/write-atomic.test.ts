@@ -17,9 +17,9 @@ import {
 import t from 'tap'
 import { LogicalUnit, type LogicalUnitOptions } from '../../src/scsi/logical-unit.ts'
 import type { AtomicWriter } from '../../src/volume/volume.ts'
-import { FakeTask } from '../support/fake-task.ts'
+import type { FakeTask } from '../support/fake-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
-import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { abortTask, beginTask, cdbOf, finishHeld, run } from '../support/scsi-run.ts'
 import { ShownUnits } from '../support/shown-units.ts'
 
 const BLOCK = 4096
@@ -50,12 +50,8 @@ async function start(options: Partial<LogicalUnitOptions> = {}) {
   const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1')
   await run(server, { nexus, cdb: [0] })
   /** A command that is under way. */
-  const begin = (cdb: Buffer, dataOut = Buffer.alloc(0)): FakeTask => {
-    const task = new FakeTask({ nexus, cdb, dataOut })
-    task.onEnded = () => server.ended(task)
-    server.execute(task)
-    return task
-  }
+  const begin = (cdb: Buffer, dataOut = Buffer.alloc(0)): FakeTask =>
+    beginTask(server, { nexus, cdb, dataOut })
   const write = (
     lba: number,
     blockCount: number,
@@ -65,19 +61,8 @@ async function start(options: Partial<LogicalUnitOptions> = {}) {
       cdbOf((cdb, at) => encodeWriteAtomicCdb(cdb, at, lba, blockCount, { flags, boundary })),
       dataOut,
     )
-  /** Everything goes its way until the task has ended. */
-  const finish = async (task: FakeTask): Promise<string> => {
-    for (let turns = 0; task.ended === null && turns < 100; turns++) {
-      await turn()
-      volume.releaseAll()
-    }
-    return task.ended === null ? 'under way' : verdict(task.ended)
-  }
-  const abort = (task: FakeTask): void => {
-    task.abort()
-    server.aborted(task)
-    server.ended(task)
-  }
+  const finish = (task: FakeTask) => finishHeld(volume, task)
+  const abort = (task: FakeTask) => abortTask(server, task)
   return { volume, asked, begin, write, finish, abort }
 }
 

@@ -1,15 +1,38 @@
 /** Runs CDBs on a DeviceServer without a transport, and says briefly how they ended. */
+import { setImmediate as turn } from 'node:timers/promises'
 import { decodeSense, formatSense, Status } from '@platter/protocol/scsi'
 import type { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask, type FakeTaskOptions, type Outcome } from './fake-task.ts'
+import type { HeldVolume } from './held-volume.ts'
 import { ShownUnits } from './shown-units.ts'
 
 export function run(server: DeviceServer, options: FakeTaskOptions): Promise<Outcome> {
+  return beginTask(server, options).outcome
+}
+
+/** A command that is under way. */
+export function beginTask(server: DeviceServer, options: FakeTaskOptions): FakeTask {
   const task = new FakeTask(options)
   task.onEnded = () => server.ended(task)
   server.execute(task)
-  return task.outcome
+  return task
+}
+
+/** As a transport does that aborts a task of which no operation is under way. */
+export function abortTask(server: DeviceServer, task: FakeTask): void {
+  task.abort()
+  server.aborted(task)
+  server.ended(task)
+}
+
+/** Everything on the volume goes its way until the task has ended; its verdict. */
+export async function finishHeld(volume: HeldVolume, task: FakeTask): Promise<string> {
+  for (let turns = 0; task.ended === null && turns < 100; turns++) {
+    await turn()
+    volume.releaseAll()
+  }
+  return task.ended === null ? 'under way' : verdict(task.ended)
 }
 
 /** GOOD, the status in hex, or the sense codes as in `05/24/00`. */

@@ -3,7 +3,6 @@
  * other command at them from the check to the end of the write.
  */
 import {
-  dataPhaseError,
   invalidFieldInCdb,
   miscompareDuringVerify,
   Opcode,
@@ -17,6 +16,7 @@ import { checkRange } from '../block-range.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import { finishWritten, flushWritten } from '../durability.ts'
+import { gatherThenExclude } from '../gathered-data.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
@@ -25,21 +25,19 @@ const BLOCK_COUNT_BYTE = 13
 
 function compareAndWrite(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
+  const lba = readLba16(cdb, cdbPosition)
   const blockCount = readCompareAndWriteBlockCount(cdb, cdbPosition)
+  const lengthBytes = 2 * blockCount * unit.blockSizeBytes
   if ((readFlags(task) & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
-  else if (checkRange(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
+  else if (checkRange(task, unit, lba, blockCount)) {
     if (
       blockCount > unit.compareAndWriteBlocksMax ||
       // More data than blocks: so many that their number did not fit into the CDB. Less: another block size.
-      task.dataOutLength !== 2 * blockCount * unit.blockSizeBytes
+      task.dataOutLength !== lengthBytes
     ) {
       fail(task, invalidFieldInCdb(BLOCK_COUNT_BYTE))
     } else if (blockCount === 0) task.finish(Status.Good)
-    else {
-      // All data first: nobody has to wait for blocks because this initiator is slow to send.
-      task.next = dataReceived
-      task.receiveData(2 * blockCount * unit.blockSizeBytes)
-    }
+    else gatherThenExclude(task, unit, { lba, blockCount, lengthBytes }, readBlocks)
   }
 }
 
@@ -55,18 +53,6 @@ function offsetOf(task: ScsiTask): number {
 function lengthOf(task: ScsiTask): number {
   const blockCount = readCompareAndWriteBlockCount(task.cdb, task.cdbPosition)
   return blockCount * (task.unit as LogicalUnit).blockSizeBytes
-}
-
-function dataReceived(task: ScsiTask): void {
-  const { cdb, cdbPosition } = task
-  const unit = task.unit as LogicalUnit
-  if (task.dataOut.length < 2 * lengthOf(task)) {
-    fail(task, dataPhaseError)
-    return
-  }
-  const lba = readLba16(cdb, cdbPosition)
-  const blockCount = readCompareAndWriteBlockCount(cdb, cdbPosition)
-  unit.blockAccess.exclude(task, lba, blockCount, () => readBlocks(task, unit))
 }
 
 function readBlocks(task: ScsiTask, unit: LogicalUnit): void {

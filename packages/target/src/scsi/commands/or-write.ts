@@ -3,7 +3,6 @@
  * the blocks meanwhile.
  */
 import {
-  dataPhaseError,
   invalidFieldInCdb,
   Opcode,
   readLba16,
@@ -16,6 +15,7 @@ import { checkTransfer } from '../block-range.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import { finishWritten, flushWritten } from '../durability.ts'
+import { gatherThenExclude } from '../gathered-data.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { failWithVolumeError } from '../volume-failure.ts'
@@ -25,31 +25,19 @@ const PIECE_BYTES = 256 * 1024
 
 function orWrite(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
+  const lba = readLba16(cdb, cdbPosition)
   const blockCount = readTransferLength16(cdb, cdbPosition)
-  const length = blockCount * unit.blockSizeBytes
+  const lengthBytes = blockCount * unit.blockSizeBytes
   if ((readFlags(task) & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
-  else if (checkTransfer(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
+  else if (checkTransfer(task, unit, lba, blockCount)) {
     if (blockCount === 0) task.finish(Status.Good)
-    else if (!unit.dataOutBudget.take(task, length)) task.finish(Status.TaskSetFull)
-    else {
-      // All data first: nobody has to wait for blocks because this initiator is slow to send.
-      task.next = dataReceived
-      task.receiveData(length)
-    }
+    else if (!unit.dataOutBudget.take(task, lengthBytes)) task.finish(Status.TaskSetFull)
+    else gatherThenExclude(task, unit, { lba, blockCount, lengthBytes }, orBlocks)
   }
 }
 
 function readFlags(task: ScsiTask): number {
   return task.cdb.readUInt8(task.cdbPosition + 1)
-}
-
-function dataReceived(task: ScsiTask): void {
-  const { cdb, cdbPosition } = task
-  const unit = task.unit as LogicalUnit
-  const lba = readLba16(cdb, cdbPosition)
-  const blockCount = readTransferLength16(cdb, cdbPosition)
-  if (task.dataOut.length < blockCount * unit.blockSizeBytes) fail(task, dataPhaseError)
-  else unit.blockAccess.exclude(task, lba, blockCount, () => orBlocks(task, unit))
 }
 
 /** How far a command has come; in `task.state` meanwhile. */

@@ -3,7 +3,6 @@
  * with no other command at them meanwhile. GOOD means that they are on the disks, FUA or not.
  */
 import {
-  dataPhaseError,
   invalidFieldInCdb,
   Opcode,
   readAtomicBoundary,
@@ -17,6 +16,7 @@ import { checkRange } from '../block-range.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail } from '../command.ts'
 import { finishFlushed } from '../durability.ts'
+import { gatherThenExclude } from '../gathered-data.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 
@@ -25,32 +25,20 @@ const LENGTH_BYTE = 12
 
 function writeAtomic(task: ScsiTask, unit: LogicalUnit): void {
   const { cdb, cdbPosition } = task
+  const lba = readLba16(cdb, cdbPosition)
   const blockCount = readAtomicTransferLength(cdb, cdbPosition)
-  const length = blockCount * unit.blockSizeBytes
+  const lengthBytes = blockCount * unit.blockSizeBytes
   const flags = cdb.readUInt8(cdbPosition + 1)
   if ((flags & TransferFlag.Protect) !== 0) fail(task, invalidFieldInCdb(1, 7))
-  else if (checkRange(task, unit, readLba16(cdb, cdbPosition), blockCount)) {
+  else if (checkRange(task, unit, lba, blockCount)) {
     // A boundary allows to write the pieces between boundaries apart: all at once is more than that.
     const boundary = readAtomicBoundary(cdb, cdbPosition)
     if (boundary > unit.atomicBlocksMax) fail(task, invalidFieldInCdb(BOUNDARY_BYTE))
     else if (blockCount > unit.atomicBlocksMax) fail(task, invalidFieldInCdb(LENGTH_BYTE))
     else if (blockCount === 0) task.finish(Status.Good)
-    else if (!unit.dataOutBudget.take(task, length)) task.finish(Status.TaskSetFull)
-    else {
-      // All data first: nobody has to wait for blocks because this initiator is slow to send.
-      task.next = dataReceived
-      task.receiveData(length)
-    }
+    else if (!unit.dataOutBudget.take(task, lengthBytes)) task.finish(Status.TaskSetFull)
+    else gatherThenExclude(task, unit, { lba, blockCount, lengthBytes }, writeBlocks)
   }
-}
-
-function dataReceived(task: ScsiTask): void {
-  const { cdb, cdbPosition } = task
-  const unit = task.unit as LogicalUnit
-  const lba = readLba16(cdb, cdbPosition)
-  const blockCount = readAtomicTransferLength(cdb, cdbPosition)
-  if (task.dataOut.length < blockCount * unit.blockSizeBytes) fail(task, dataPhaseError)
-  else unit.blockAccess.exclude(task, lba, blockCount, () => writeBlocks(task, unit))
 }
 
 function writeBlocks(task: ScsiTask, unit: LogicalUnit): void {

@@ -3,25 +3,22 @@ import { Command, Option } from 'commander'
 import type { BlockDevice } from '../block/block-device.ts'
 import { chooseDriver, type DriverName, driverNames } from '../fuse/choose-driver.ts'
 import { DeviceMount } from '../fuse/mount.ts'
-import { type ConnectedTarget, connect, discover, type HostOptions } from '../host.ts'
+import { type ConnectedTarget, connect } from '../host.ts'
 import type { PathOptions } from '../net/path.ts'
 import type { MultiMode } from '../net/target-transport.ts'
-import type { DiscoveredTarget } from '../session/discovery.ts'
 import { readAuthentication } from './authentication.ts'
 import { chooseTarget } from './choose-target.ts'
 import type { CliIo } from './io.ts'
 import { connectOptions, type PathFlags, withPaths } from './path-flags.ts'
 import { PathWatcher } from './path-watcher.ts'
 import { formatPortal, nameArgument, type PortalFlags, withPortal } from './portal.ts'
+import { discoverAtAny, pathsTo } from './target-paths.ts'
 
 interface Flags extends PortalFlags, PathFlags {
   readonly target?: string
   readonly allowOther?: boolean
   readonly driver: DriverName
 }
-
-/** In their order, and one at least. */
-type Paths = readonly [PathOptions, ...PathOptions[]]
 
 /** How often an unmount that was asked for is tried while files are open, in ms. */
 const TRY_AGAIN_MS = 500
@@ -73,40 +70,6 @@ async function mount(
   } finally {
     await target.close()
   }
-}
-
-/** What the first portal tells that answers; rejects as `discover` does for the first of them. */
-async function discoverAtAny(portals: Paths, host: HostOptions): Promise<DiscoveredTarget[]> {
-  const [portal, next, ...others] = portals
-  if (next === undefined) return discover(portal, host)
-  return discover(portal, host).catch((error: Error) =>
-    discoverAtAny([next, ...others], host).catch(() => Promise.reject(error)),
-  )
-}
-
-/**
- * The portals that were given, if those are several; else all that the target names, that which was
- * given before the others if it is among them.
- */
-function pathsTo(target: DiscoveredTarget, asked: Paths): Paths {
-  const named = target.portals.map(({ host, port, targetPortalGroupTag: portalGroupTag }) => ({
-    host,
-    port,
-    portalGroupTag,
-  }))
-  const [first, ...further] = asked.map((path) => {
-    const portalGroupTag = named.find((portal) => isSame(portal, path))?.portalGroupTag
-    return { ...path, portalGroupTag }
-  }) as [PathOptions, ...PathOptions[]]
-  if (further.length > 0) return [first, ...further]
-  const [other, ...others] = named.filter((portal) => !isSame(portal, first))
-  if (other === undefined) return [first]
-  const isNamed = 1 + others.length < named.length
-  return isNamed ? [first, other, ...others] : [other, ...others]
-}
-
-function isSame(one: PathOptions, other: PathOptions): boolean {
-  return one.host === other.host && one.port === other.port
 }
 
 function tellMounted(io: CliIo, directory: string, target: ConnectedTarget, flags: Flags): void {

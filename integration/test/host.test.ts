@@ -11,7 +11,7 @@ const MiB = 2 ** 20
 
 t.test('a portal tells of its target, and the target of its partitions', async (t) => {
   const { target, portal } = await startTarget()
-  await target.addPartition('array/second', '16M')
+  const { lun } = await target.addPartition('array/second', '16M')
   const [found, ...others] = await discover(portal)
   t.equal(others.length, 0)
   t.equal(found?.name, await target.targetName())
@@ -27,6 +27,8 @@ t.test('a portal tells of its target, and the target of its partitions', async (
       { name: 'second', sizeBytes: 16 * MiB, readOnly: false },
     ],
   )
+  t.equal(connected.deviceAt(lun)?.name, 'second')
+  t.equal(connected.deviceAt(99), undefined)
   await connected.close()
   t.equal((await target.command<unknown[]>('session', 'list')).length, 0, 'logged out')
   await target.stop()

@@ -87,6 +87,8 @@ export interface ConnectedTarget {
   readonly targetName: string
   /** One for each partition; their names are different. */
   readonly devices: readonly BlockDevice[]
+  /** The one with this LUN, if it is a disk. */
+  deviceAt(lun: number): BlockDevice | undefined
   readonly mode: MultiMode
   /** How many connections there are, once all paths have answered. */
   readonly connections: number
@@ -124,10 +126,12 @@ export async function connect(
     onFault: (error) => process.emitWarning(error as Error),
   })
   try {
-    const devices = await openDevices(transport, options.splitBytes)
+    const units = await openDevices(transport, options.splitBytes)
+    const devices = [...units.values()]
     return {
       targetName,
       devices,
+      deviceAt: (lun) => units.get(lun),
       mode: transport.mode,
       connections: transport.connections,
       paths: () => transport.status(),
@@ -192,12 +196,13 @@ function unlessLost(error: unknown): undefined {
   if (!(error instanceof ConnectionLostError)) throw error
 }
 
+/** By their LUNs, in the order of the target. */
 async function openDevices(
   transport: TargetTransport,
   split: number | undefined,
-): Promise<BlockDevice[]> {
+): Promise<Map<number, BlockDevice>> {
   const { connections, unsolicitedBytes } = transport
-  const devices: BlockDevice[] = []
+  const devices = new Map<number, BlockDevice>()
   const names = new Set<string>()
   for (const lun of await listLuns(transport)) {
     const unit = await inspectUnit(transport, lun)
@@ -211,7 +216,7 @@ async function openDevices(
       partBytes: partBytes({ ...unit, connections, unsolicitedBytes }, split),
       readBlockCount: () => readBlockCount(transport, lun),
     })
-    devices.push(new UnalignedDevice(disk))
+    devices.set(lun, new UnalignedDevice(disk))
   }
   return devices
 }

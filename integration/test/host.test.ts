@@ -1,7 +1,13 @@
 /** The host side as a library, against platterd: what its users count on when the server goes away. */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { type BlockDevice, connect, discover, type SessionEvent } from '@platter/initiator'
+import {
+  type BlockDevice,
+  connect,
+  discover,
+  type PartitionChange,
+  type SessionEvent,
+} from '@platter/initiator'
 import t from 'tap'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { TargetProcess } from '../lib/target-process.ts'
@@ -116,6 +122,33 @@ t.test('a server that stays away makes I/O fail in time, and it works again afte
     )
   }
   await connected.close()
+  await target.stop()
+})
+
+t.test('partitions that come, grow and go are told of, and used', async (t) => {
+  const { target, portal } = await startTarget()
+  const connected = await connect(portal, await target.targetName())
+  const changes = connected.changes()
+  await target.addPartition('array/second', '16M')
+  const added: PartitionChange = (await changes.next()).value
+  t.match(added, { kind: 'added', device: { name: 'second', sizeBytes: 16 * MiB } })
+  await target.command('partition', 'grow', 'array/second', '--size', '32M')
+  t.match((await changes.next()).value, { kind: 'resized', device: added.device })
+  t.equal(added.device.sizeBytes, 32 * MiB)
+  const data = Buffer.alloc(512, 1)
+  await io((done) => added.device.write(32 * MiB - 512, data, 0, 512, done))
+  await target.command('grant', 'delete', 'array/second', '--host', '*')
+  t.match((await changes.next()).value, { kind: 'removed', device: added.device })
+  t.strictSame(
+    connected.devices.map(({ name }) => name),
+    ['first'],
+  )
+  await t.rejects(
+    io((done) => added.device.write(0, data, 0, 512, done)),
+    { code: 'EIO', message: /second: write of 512 bytes at 0: .*05.25.00/ },
+  )
+  await connected.close()
+  t.match(await changes.next(), { done: true })
   await target.stop()
 })
 

@@ -11,10 +11,8 @@ import {
   standardPolicy,
 } from '@platter/protocol/iscsi'
 import type { BlockDevice } from './block/block-device.ts'
-import { inspectUnit, listLuns, readBlockCount } from './block/logical-unit.ts'
 import { partBytes } from './block/part-size.ts'
-import { ScsiDisk } from './block/scsi-disk.ts'
-import { UnalignedDevice } from './block/unaligned-device.ts'
+import { type PartitionChange, Partitions } from './block/partitions.ts'
 import { discoverTargets } from './net/discover.ts'
 import type { Endpoint } from './net/endpoint.ts'
 import type { PathOptions, PathStatus } from './net/path.ts'
@@ -85,7 +83,7 @@ export interface ConnectOptions extends HostOptions {
 /** A target that we are logged in to. */
 export interface ConnectedTarget {
   readonly targetName: string
-  /** One for each partition; their names are different. */
+  /** One for each partition that there is now; their names are different. */
   readonly devices: readonly BlockDevice[]
   /** The one with this LUN, if it is a disk. */
   deviceAt(lun: number): BlockDevice | undefined
@@ -94,6 +92,11 @@ export interface ConnectedTarget {
   readonly connections: number
   /** What each path is doing, and has done. */
   paths(): PathStatus[]
+  /**
+   * The partitions that come, go and grow from now on, until the target is closed. What the target does
+   * not tell of is noticed within half a minute.
+   */
+  changes(): AsyncIterableIterator<PartitionChange>
   /** Makes everything durable that was written, and logs out. Rejects when it could not. */
   close(): Promise<void>
 }
@@ -113,6 +116,7 @@ export async function connect(
   options: ConnectOptions = {},
 ): Promise<ConnectedTarget> {
   const paths = 'host' in portals ? [portals] : portals
+  let partitions: Partitions | undefined
   const transport = await TargetTransport.connect({
     paths,
     connections: options.connections ?? Math.max(CONNECTIONS, paths.length),
@@ -122,30 +126,54 @@ export async function connect(
     newIsid: randomIsid,
     retryForMs: options.retryForMs ?? RETRY_FOR_MS,
     pathTimeoutMs: options.pathTimeoutMs ?? PATH_TIMEOUT_MS,
-    onEvent: options.onEvent ?? (() => {}),
+    onEvent: (event) => {
+      // While it was away, anything may have been changed.
+      if (event.type === 'restored') partitions?.look()
+      options.onEvent?.(event)
+    },
+    onScsiEvent: () => partitions?.look(),
     onFault: (error) => process.emitWarning(error as Error),
   })
   try {
-    const units = await openDevices(transport, options.splitBytes)
-    const devices = [...units.values()]
-    return {
-      targetName,
-      devices,
-      deviceAt: (lun) => units.get(lun),
-      mode: transport.mode,
-      connections: transport.connections,
-      paths: () => transport.status(),
-      close: async () => {
-        try {
-          for (const device of devices) await flush(device)
-        } finally {
-          await transport.close()
-        }
-      },
-    }
+    partitions = await openPartitions(transport, options.splitBytes)
+    return connected(targetName, transport, partitions)
   } catch (error) {
     await transport.close()
     throw error
+  }
+}
+
+function openPartitions(transport: TargetTransport, split?: number): Promise<Partitions> {
+  const { connections, unsolicitedBytes } = transport
+  return Partitions.open({
+    transport,
+    partBytes: (unit) => partBytes({ ...unit, connections, unsolicitedBytes }, split),
+  })
+}
+
+function connected(
+  targetName: string,
+  transport: TargetTransport,
+  partitions: Partitions,
+): ConnectedTarget {
+  return {
+    targetName,
+    get devices() {
+      return partitions.devices
+    },
+    deviceAt: (lun) => partitions.deviceAt(lun),
+    mode: transport.mode,
+    connections: transport.connections,
+    paths: () => transport.status(),
+    changes: () => partitions.changes(),
+    close: async () => {
+      partitions.close()
+      try {
+        for (const device of partitions.devices) await flush(device)
+      } finally {
+        await transport.close()
+      }
+    },
   }
 }
 
@@ -194,31 +222,6 @@ export async function inspectAccess(
 /** tgtd drops a connection for a Text Request in a Normal session; a target that is gone is noticed anyway. */
 function unlessLost(error: unknown): undefined {
   if (!(error instanceof ConnectionLostError)) throw error
-}
-
-/** By their LUNs, in the order of the target. */
-async function openDevices(
-  transport: TargetTransport,
-  split: number | undefined,
-): Promise<Map<number, BlockDevice>> {
-  const { connections, unsolicitedBytes } = transport
-  const devices = new Map<number, BlockDevice>()
-  const names = new Set<string>()
-  for (const lun of await listLuns(transport)) {
-    const unit = await inspectUnit(transport, lun)
-    if (unit === undefined) continue
-    // Arrays may have partitions of the same name; their LUNs tell them apart.
-    const name = names.has(unit.name) ? `${unit.name}.lun${lun}` : unit.name
-    names.add(name)
-    const disk = new ScsiDisk({
-      transport,
-      geometry: { ...unit, name },
-      partBytes: partBytes({ ...unit, connections, unsolicitedBytes }, split),
-      readBlockCount: () => readBlockCount(transport, lun),
-    })
-    devices.set(lun, new UnalignedDevice(disk))
-  }
-  return devices
 }
 
 function flush(device: BlockDevice): Promise<void> {

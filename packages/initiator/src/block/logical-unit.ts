@@ -1,5 +1,6 @@
 /** What a target has: its logical units, and what each says of itself. */
 import {
+  Association,
   DesignatorType,
   decodeBlockLimits,
   decodeCachingPage,
@@ -70,7 +71,7 @@ export async function inspectUnit(
     : undefined
   const caching = mode && findModePage(mode.pages, ModePage.Caching)
   return {
-    name: await unitName(transport, lun, inquiry.vendor, pages),
+    ...(await identify(transport, lun, inquiry.vendor, pages)),
     lun,
     blockSizeBytes: capacity.blockSizeBytes,
     blockCount: capacity.lastLba + 1,
@@ -102,11 +103,6 @@ async function writeSameAbility(
   const unmap = provisioning?.writeSame16 === true && provisioning.readsZeros
   if (!unmap && blocksMax === 0) return null
   return { blocksMax: Math.min(blocksMax || WRITE_SAME_BLOCKS, WRITE_SAME_BLOCKS), unmap }
-}
-
-/** How many blocks the unit has now. */
-export async function readBlockCount(transport: ScsiTransport, lun: number): Promise<number> {
-  return (await readCapacity(transport, lun)).lastLba + 1
 }
 
 async function readCapacity(transport: ScsiTransport, lun: number) {
@@ -153,21 +149,25 @@ async function readModeParameters(transport: ScsiTransport, lun: number) {
   return data && decodeModeParameters6(data)
 }
 
-async function unitName(
+/** What its designators say: its name, if it is a partition of ours, and which unit it is. */
+async function identify(
   transport: ScsiTransport,
   lun: number,
   vendor: string,
   pages: readonly number[],
-): Promise<string> {
+): Promise<{ readonly name: string; readonly identity: string }> {
   const unnamed = `lun${lun}`
-  if (vendor !== OUR_VENDOR || !pages.includes(VpdPage.DeviceIdentification)) return unnamed
+  if (!pages.includes(VpdPage.DeviceIdentification)) return { name: unnamed, identity: vendor }
   const data = await inquire(transport, lun, VpdPage.DeviceIdentification)
-  const named = decodeDeviceIdentification(data).find(
-    ({ type }) => type === DesignatorType.VendorSpecific,
+  const designators = decodeDeviceIdentification(data).filter(
+    ({ association }) => association === Association.LogicalUnit,
   )
-  const name = named?.value.toString('utf8') ?? ''
+  const identity = designators.map(({ type, value }) => `${type}.${value.toString('hex')}`)
+  const named = designators.find(({ type }) => type === DesignatorType.VendorSpecific)
+  const name = (vendor === OUR_VENDOR && named?.value.toString('utf8')) || ''
   // It is to be the name of a file.
-  return /^[\w.-]{1,255}$/.test(name) && !/^\.+$/.test(name) ? name : unnamed
+  const fit = /^[\w.-]{1,255}$/.test(name) && !/^\.+$/.test(name)
+  return { name: fit ? name : unnamed, identity: identity.join(' ') }
 }
 
 /** Undefined when the unit does not know the command or the page; transport errors stay errors. */

@@ -7,7 +7,7 @@ import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { Direction, ScsiTask } from '../session/task.ts'
 import { assertOnDevice, type BlockDevice, type BlockDone } from './block-device.ts'
 import { BlockError } from './block-error.ts'
-import { errorOf, saysCapacityChanged, Verdict, verdictOf } from './scsi-outcome.ts'
+import { errorOf, isUnitAttention, Verdict, verdictOf } from './scsi-outcome.ts'
 
 /** Commands under way at once, for each unit. */
 const COMMANDS_MAX = 128
@@ -29,6 +29,8 @@ type OperationKind = 'read' | 'write' | 'zero' | 'flush'
 export interface DiskGeometry {
   readonly name: string
   readonly lun: number
+  /** The same for as long as there is the same unit at the LUN; of no form. */
+  readonly identity: string
   readonly blockSizeBytes: number
   readonly blockCount: number
   readonly readOnly: boolean
@@ -55,8 +57,8 @@ export interface ScsiDiskOptions {
   readonly geometry: DiskGeometry
   /** The longest part that one command moves: see part-size.ts. */
   readonly partBytes: number
-  /** Asks the unit for its block count anew, after it has said that it changed. */
-  readonly readBlockCount?: () => Promise<number>
+  /** The unit has said that something is not what it was. */
+  readonly onAttention?: () => void
 }
 
 /** One call of the device's user. Made once, used again. */
@@ -92,13 +94,12 @@ export class ScsiDisk implements BlockDevice {
   readonly readOnly: boolean
   readonly #transport: ScsiTransport
   readonly #geometry: DiskGeometry
-  readonly #readBlockCount: (() => Promise<number>) | undefined
+  readonly #onAttention: (() => void) | undefined
   readonly #partBytes: number
   readonly #zeroBytesMax: number
   /** One block, the data of a WRITE SAME. */
   readonly #zeros: Buffer
   #sizeBytes: number
-  #readingBlockCount = false
   readonly #freeCommands: Command[] = []
   readonly #freeOperations: Operation[] = []
   /** Operations with commands still to be made, linked through themselves. */
@@ -112,7 +113,7 @@ export class ScsiDisk implements BlockDevice {
     this.readOnly = geometry.readOnly
     this.#transport = options.transport
     this.#geometry = geometry
-    this.#readBlockCount = options.readBlockCount
+    this.#onAttention = options.onAttention
     this.#sizeBytes = geometry.blockCount * geometry.blockSizeBytes
     this.#partBytes = options.partBytes
     this.#zeroBytesMax = (geometry.writeSame?.blocksMax ?? 0) * geometry.blockSizeBytes
@@ -122,6 +123,14 @@ export class ScsiDisk implements BlockDevice {
 
   get sizeBytes(): number {
     return this.#sizeBytes
+  }
+
+  /** Whether it is larger now. What lies beyond the end of a unit that shrank fails with an error of its own. */
+  growTo(blockCount: number): boolean {
+    const sizeBytes = blockCount * this.blockSizeBytes
+    if (sizeBytes <= this.#sizeBytes) return false
+    this.#sizeBytes = sizeBytes
+    return true
   }
 
   /** Whole blocks only. */
@@ -265,7 +274,7 @@ export class ScsiDisk implements BlockDevice {
     const operation = command.operation as Operation
     const verdict = verdictOf(task)
     if (verdict !== Verdict.Done) {
-      if (saysCapacityChanged(task)) this.#refreshSize()
+      if (isUnitAttention(task)) this.#onAttention?.()
       if (verdict !== Verdict.Failed && this.#tryAgain(command, verdict)) return
       operation.error ??= errorOf(task, `${this.name}: ${operation.kind}${where(command)}`)
     }
@@ -302,21 +311,6 @@ export class ScsiDisk implements BlockDevice {
     setTimeout(() => this.#transport.execute(command.task), command.waitMs)
     command.waitMs = Math.min(command.waitMs * 2, WAIT_MAX_MS)
     return true
-  }
-
-  #refreshSize(): void {
-    if (this.#readBlockCount === undefined || this.#readingBlockCount) return
-    this.#readingBlockCount = true
-    this.#readBlockCount().then(
-      (blockCount) => {
-        this.#readingBlockCount = false
-        // What lies beyond the end of a unit that shrank fails with an error of its own.
-        this.#sizeBytes = Math.max(this.#sizeBytes, blockCount * this.blockSizeBytes)
-      },
-      () => {
-        this.#readingBlockCount = false
-      },
-    )
   }
 }
 

@@ -14,7 +14,6 @@ import { BlockError, type BlockErrorCode } from './block-error.ts'
 export const Verdict = { Done: 0, Retry: 1, Wait: 2, Failed: 3 } as const
 export type Verdict = (typeof Verdict)[keyof typeof Verdict]
 
-const CAPACITY_CHANGED = 0x2a09
 const BECOMING_READY = 0x0401
 const WRITE_PROTECTED = 0x2700
 const SPACE_ALLOCATION_FAILED = 0x2707
@@ -55,11 +54,9 @@ function verdictOfSense(task: ScsiTask, sense: Sense | undefined): Verdict {
   }
 }
 
-/** Whether the unit has told, with this command, that its capacity is not what it was. */
-export function saysCapacityChanged(task: ScsiTask): boolean {
-  if (task.status !== Status.CheckCondition) return false
-  const sense = senseOf(task)
-  return sense?.senseKey === SenseKey.UnitAttention && codeOf(sense) === CAPACITY_CHANGED
+/** Whether the unit has told, with this command, that something is not what it was. */
+export function isUnitAttention(task: ScsiTask): boolean {
+  return task.status === Status.CheckCondition && senseOf(task)?.senseKey === SenseKey.UnitAttention
 }
 
 /** The error for a task that was not done; `what` says which operation, on what. */

@@ -179,6 +179,7 @@ export class PersistentSession implements ScsiTransport, Lane {
       pathTimeoutMs,
       loggedIn: () => this.#onLoggedIn(session, this.#leading(session, lane)),
       joined: (connection) => this.#onJoined(this.#laneOf(connection)),
+      scsiEvent: () => this.#options.onScsiEvent?.(),
       left: (connection, error) => this.#onLeft(this.#laneOf(connection), error),
       ended: (error, unanswered, lost) =>
         this.#onEnded(session, error, unanswered, this.#laneOf(lost)),

@@ -25,6 +25,8 @@ export interface PersistentSessionOptions {
   /** Which connection a command takes. */
   readonly place: PlacementPolicy
   readonly onEvent?: (event: SessionEvent) => void
+  /** A unit has told, unasked, that something of it has changed. */
+  readonly onScsiEvent?: () => void
   /** Gets a fault of ours; the connection has been given up. */
   readonly onFault: (error: unknown) => void
 }

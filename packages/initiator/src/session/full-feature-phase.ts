@@ -48,6 +48,8 @@ export interface SessionSide {
   taskEnded(task: ScsiTask): void
   /** The window may have opened, or the network has room again. */
   resume(): void
+  /** A unit has told, unasked, that something of it has changed; it tells again by a unit attention. */
+  scsiEvent(): void
 }
 
 export interface FullFeatureOptions {
@@ -345,8 +347,11 @@ export class FullFeaturePhase {
       case AsyncEvent.ConnectionDropped:
       case AsyncEvent.SessionDropped:
         throw new ConnectionLostError(`by the target: ${statusName(AsyncEvent, pdu.asyncEvent)}`)
+      case AsyncEvent.ScsiEvent:
+        this.#session.scsiEvent()
+        return
       default:
-      // A SCSI event comes again as a unit attention; fast abort was not agreed on.
+      // Fast abort was not agreed on, and what vendors add says nothing to us.
     }
   }
 

@@ -42,6 +42,8 @@ export interface SessionOptions {
   joined?(connection: Connection): void
   /** A connection has failed to join, or was closed in an orderly way (null); the session goes on. */
   left?(connection: Connection, error: Error | null): void
+  /** A unit has told, unasked, that something of it has changed. */
+  scsiEvent?(): void
   /**
    * The session is over: with null after a logout, else with the reason. `unanswered` are the commands
    * that have no outcome, in the order of their CmdSN and then of `execute`: they are the owner's again.
@@ -218,6 +220,10 @@ export class Session implements ScsiTransport, ConnectionOwner {
     task.connection = null
     connection?.commandEnded(task)
     task.done(task)
+  }
+
+  scsiEvent(): void {
+    this.#options.scsiEvent?.()
   }
 
   parametersFor(connection: Connection, { parameters: own }: LoginOutcome): SessionParameters {

@@ -1,21 +1,7 @@
 import {
-  Association,
-  CodeSet,
-  DesignatorType,
-  decodeInquiryCdb,
-  decodeLun,
-  decodeReportLunsCdb,
-  encodeBlockLimits,
   encodeCachingPage,
-  encodeCapacity16,
-  encodeDeviceIdentification,
   encodeLogicalBlockProvisioning,
-  encodeLunList,
   encodeModeParameters6,
-  encodeStandardInquiry,
-  encodeSupportedPages,
-  invalidFieldInCdb,
-  invalidOpcode,
   Opcode,
   Peripheral,
   ProvisioningType,
@@ -23,25 +9,23 @@ import {
   VpdPage,
 } from '@platter/protocol/scsi'
 import t from 'tap'
-import { inspectUnit, listLuns, readBlockCount } from '../../src/block/logical-unit.ts'
+import { inspectUnit, listLuns } from '../../src/block/logical-unit.ts'
 import type { ScsiTask } from '../../src/session/task.ts'
-import { endError, endGood, endSense, FakeTransport } from '../support/fake-transport.ts'
-
-/** What a unit answers with; a test changes some of it. */
-interface Unit {
-  peripheral: number
-  vendor: string
-  pages: Map<number, Buffer>
-  capacity: Buffer
-  mode: Buffer | null
-  luns: Buffer
-}
+import { endError, endSense, FakeTransport } from '../support/fake-transport.ts'
+import {
+  answerFrom,
+  blockLimits,
+  capacity,
+  namePage,
+  scriptedUnit,
+} from '../support/scripted-unit.ts'
 
 t.test('a partition of Platter is known by its name', async (t) => {
   const { transport } = setUp()
   t.strictSame(await inspectUnit(transport, 3), {
     name: 'scratch',
     lun: 3,
+    identity: `0.${Buffer.from('scratch').toString('hex')}`,
     blockSizeBytes: 4096,
     blockCount: 1000,
     readOnly: false,
@@ -146,119 +130,25 @@ t.test('blocks of a size that cannot be are refused', async (t) => {
   }
 })
 
-t.test('the size of a unit can be asked for again', async (t) => {
-  const { transport, unit } = setUp()
-  t.equal(await readBlockCount(transport, 0), 1000)
-  unit.capacity = capacity(5000, 4096)
-  t.equal(await readBlockCount(transport, 0), 5000)
-})
-
 t.test('a list of LUNs that is longer than the room for it is asked for again', async (t) => {
-  const { transport, unit } = setUp()
+  const transport = new FakeTransport()
+  const units = new Map([0, 3].map((lun) => [lun, scriptedUnit('scratch')]))
+  transport.answer = (task) => answerFrom(units, task)
   t.strictSame(await listLuns(transport), [0, 3])
   const many = Array.from({ length: 2000 }, (_, index) => index)
-  unit.luns = encodeLunList(many)
+  units.clear()
+  for (const lun of many) units.set(lun, scriptedUnit('scratch'))
   transport.executed = 0
   t.strictSame(await listLuns(transport), many)
   t.equal(transport.executed, 2)
 })
 
+/** One unit, at whatever LUN it is asked. */
 function setUp() {
-  const unit: Unit = {
-    peripheral: Peripheral.DirectAccess,
-    vendor: 'PLATTER',
-    pages: new Map([
-      [VpdPage.DeviceIdentification, namePage('scratch')],
-      [VpdPage.BlockLimits, blockLimits(2048)],
-    ]),
-    capacity: capacity(1000, 4096),
-    mode: encodeModeParameters6({
-      writeProtected: false,
-      dpoFua: true,
-      pages: encodeCachingPage({ writeCacheEnabled: true, readCacheDisabled: false }),
-    }),
-    luns: encodeLunList([0, 3]),
-  }
+  const unit = scriptedUnit('scratch')
   const transport = new FakeTransport()
-  const answer = (task: ScsiTask) => answerFrom(unit, task)
+  const anywhere = { get: () => unit, keys: () => [0] }
+  const answer = (task: ScsiTask) => answerFrom(anywhere, task)
   transport.answer = answer
   return { unit, transport, answer }
-}
-
-function answerFrom(unit: Unit, task: ScsiTask): void {
-  const [opcode] = task.cdb
-  if (opcode === Opcode.Inquiry) inquiry(unit, task)
-  else if (opcode === Opcode.ServiceActionIn16) endGood(task, unit.capacity)
-  else if (opcode === Opcode.ReportLuns) reportLuns(unit, task)
-  else if (unit.mode === null) endSense(task, invalidOpcode)
-  else endGood(task, unit.mode)
-}
-
-function reportLuns(unit: Unit, task: ScsiTask): void {
-  const { allocationLength } = decodeReportLunsCdb(task.cdb, 0)
-  if (decodeLun(task.lun, 0) !== 0) throw new Error('REPORT LUNS is for LUN 0')
-  endGood(task, unit.luns.subarray(0, allocationLength))
-}
-
-function inquiry(unit: Unit, task: ScsiTask): void {
-  const { vitalProductData, pageCode } = decodeInquiryCdb(task.cdb, 0)
-  if (!vitalProductData) {
-    const { peripheral, vendor } = unit
-    const rest = {
-      version: 6,
-      implicitAsymmetricAccess: false,
-      thirdPartyCopy: false,
-      commandQueuing: true,
-      product: 'P',
-      revision: '1',
-    }
-    endGood(task, encodeStandardInquiry({ peripheral, vendor, versionDescriptors: [], ...rest }))
-    return
-  }
-  const pages = [...unit.pages.keys()]
-  const list = pages.length > 0 ? encodeSupportedPages([0, ...pages]) : undefined
-  const page = pageCode === VpdPage.SupportedPages ? list : unit.pages.get(pageCode)
-  if (page === undefined) endSense(task, invalidFieldInCdb(2))
-  else endGood(task, page)
-}
-
-function namePage(name: string): Buffer {
-  return encodeDeviceIdentification([
-    {
-      type: DesignatorType.VendorSpecific,
-      codeSet: CodeSet.Utf8,
-      association: Association.LogicalUnit,
-      value: Buffer.from(name),
-    },
-  ])
-}
-
-function blockLimits(transferBlocksMax: number, writeSameBlocksMax = 0): Buffer {
-  return encodeBlockLimits({
-    writeSameNonZero: false,
-    compareAndWriteBlocksMax: 0,
-    optimalTransferGranularityBlocks: 16,
-    transferBlocksMax,
-    optimalTransferBlocks: 64,
-    unmapBlocksMax: 0,
-    unmapDescriptorsMax: 0,
-    optimalUnmapGranularityBlocks: 0,
-    writeSameBlocksMax,
-    atomicBlocksMax: 0,
-    atomicAlignmentBlocks: 0,
-    atomicGranularityBlocks: 0,
-    atomicBlocksMaxWithBoundary: 0,
-    atomicBoundaryMax: 0,
-  })
-}
-
-function capacity(blockCount: number, blockSizeBytes: number): Buffer {
-  return encodeCapacity16({
-    lastLba: blockCount - 1,
-    blockSizeBytes,
-    physicalBlockExponent: 0,
-    lowestAlignedLba: 0,
-    provisioningManaged: false,
-    readsZeros: false,
-  })
 }

@@ -223,17 +223,21 @@ t.test('a recovered error is no error, if all the data came', async (t) => {
   }
 })
 
-t.test('a unit that says it has grown is measured anew', async (t) => {
-  const measured = deferred()
-  const { disk, transport } = setUp({}, () => measured.promise)
+t.test('it tells of unit attentions, and grows when it is told to', async (t) => {
+  let told = 0
+  const { disk, transport } = setUp({}, () => {
+    told += 1
+  })
   const reading = io((done) => disk.read(0, Buffer.alloc(BLOCK), 0, BLOCK, done))
   endSense(transport.next(), capacityChangedUnitAttention)
   endGood(transport.next())
   t.equal(await reading, null)
-  const before = disk.sizeBytes
-  measured.resolve(2 * (before / BLOCK))
-  await measured.promise
-  t.equal(disk.sizeBytes, 2 * before)
+  t.equal(told, 1)
+  const blocks = disk.sizeBytes / BLOCK
+  t.equal(disk.growTo(blocks), false)
+  t.equal(disk.growTo(blocks - 1), false)
+  t.equal(disk.growTo(2 * blocks), true)
+  t.equal(disk.sizeBytes, 2 * blocks * BLOCK)
 })
 
 t.test('what is not on the unit, or no whole block, is refused at once', async (t) => {
@@ -244,11 +248,12 @@ t.test('what is not on the unit, or no whole block, is refused at once', async (
   t.throws(() => disk.write(0, buffer, 0, 5, () => {}), /wanted whole blocks of 512/)
 })
 
-function setUp(wanted: Partial<DiskGeometry> = {}, readBlockCount?: () => Promise<number>) {
+function setUp(wanted: Partial<DiskGeometry> = {}, onAttention = () => {}) {
   const transport = new FakeTransport()
   const geometry: DiskGeometry = {
     name: 'disk',
     lun: 0,
+    identity: 'it',
     blockSizeBytes: BLOCK,
     blockCount: 65536,
     readOnly: false,
@@ -263,17 +268,9 @@ function setUp(wanted: Partial<DiskGeometry> = {}, readBlockCount?: () => Promis
     transport,
     geometry,
     partBytes: partBytes({ ...geometry, connections: 1, unsolicitedBytes: 0 }),
-    ...(readBlockCount && { readBlockCount }),
+    onAttention,
   })
   return { transport, disk }
-}
-
-function deferred() {
-  let resolve: (value: number) => void = () => {}
-  const promise = new Promise<number>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
 }
 
 function io(start: (done: (error: Error | null) => void) => void): Promise<Error | null> {

@@ -196,6 +196,13 @@ t.test('a target that drops the connection or the session is believed at once', 
   }
 })
 
+t.test('an event of a unit is told to the owner of the session', async (t) => {
+  const { target } = reading()
+  const sense = Buffer.from([0, 18, 0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x3f, 0x0e, 0, 0, 0, 0])
+  target.sendStatus(new AsyncMessage(), { asyncEvent: AsyncEvent.ScsiEvent }, sense)
+  t.equal(target.scsiEvents, 1)
+})
+
 t.test('other events change nothing, but for their StatSN', async (t) => {
   const { target, task, tag } = reading()
   for (const asyncEvent of [AsyncEvent.ScsiEvent, AsyncEvent.VendorSpecific, 77]) {

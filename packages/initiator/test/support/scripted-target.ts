@@ -97,6 +97,7 @@ export class ScriptedTarget {
   parameters!: SessionParameters
   loggedIn = 0
   /** What the session's owner was told of its end; once, or `endings` says so. */
+  scsiEvents = 0
   ended: { error: Error | null; unanswered: readonly ScsiTask[] } | null = null
   endings = 0
   /** What became of connections that were to join, or were closed alone. */
@@ -136,6 +137,9 @@ export class ScriptedTarget {
       loggedIn: () => {
         this.loggedIn += 1
         script.onLoggedIn?.(this.session)
+      },
+      scsiEvent: () => {
+        this.scsiEvents += 1
       },
       ended: (error, unanswered) => {
         this.ended = { error, unanswered }

@@ -11,7 +11,7 @@ import {
 } from '@platter/protocol/iscsi'
 import type { LogLevel } from './log.ts'
 import { logLevels } from './log.ts'
-import type { PortalAddress } from './net/portals.ts'
+import type { PortalAddress, PortRange } from './net/portals.ts'
 import { defaultServerLimits, type ServerLimits } from './server-limits.ts'
 
 export interface ServeConfig {
@@ -26,6 +26,8 @@ export interface ServeConfig {
   /** Connections that one session may have, where nothing has been set for its host. */
   readonly maxConnections: number
   readonly limits: ServerLimits
+  /** Where hosts log in for which nothing else has been set. */
+  readonly dataPorts: DataPortsConfig
   /** Failures to authenticate after which logins of an address are slowed down. Undefined: 10. */
   readonly slowLoginsAfter: number | undefined
   /** The least that a host must show to get in. */
@@ -34,6 +36,13 @@ export interface ServeConfig {
   readonly chapAlgorithms: readonly ChapAlgorithm[]
   readonly logLevel: LogLevel
   readonly jsonLog: boolean
+}
+
+/** At the portals, or at ports that are opened for each host. */
+export interface DataPortsConfig {
+  readonly kind: 'fixed' | 'dynamic'
+  /** Where they are taken from; undefined: wherever one is free. */
+  readonly range: PortRange | undefined
 }
 
 /** The words of a command line, unchecked. */
@@ -53,6 +62,8 @@ export interface ServeFlags {
   readonly maxLoginsPerAddress?: number
   readonly maxCommands?: number
   readonly loginTimeout?: string
+  readonly dataPorts?: string
+  readonly dataPortTimeout?: string
   readonly slowLoginsAfter?: number
   readonly minAuth?: string
   readonly chapAlgorithms?: string
@@ -104,6 +115,7 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
     maxConnections: flags.maxConnections ?? defaultMaxConnections,
     limits: readLimits(flags),
+    dataPorts: readDataPorts(flags.dataPorts),
     slowLoginsAfter: flags.slowLoginsAfter,
     minAuth: readFloor(flags, portals),
     chapAlgorithms: readAlgorithms(flags.chapAlgorithms),
@@ -139,6 +151,17 @@ function readFloor(
   return floor ?? defaultFloor(portals)
 }
 
+/** `fixed`, `dynamic`, or either with `:LOW-HIGH`. Throws ConfigError. */
+function readDataPorts(text = 'fixed'): DataPortsConfig {
+  const match = /^(fixed|dynamic)(?::(\d{1,5})-(\d{1,5}))?$/.exec(text)
+  const [low, high] = [Number(match?.[2] ?? 1), Number(match?.[3] ?? 1)]
+  if (match === null || low < 1 || high < low || high > 65535) {
+    throw new ConfigError(`--data-ports: got ${text}, wanted fixed, dynamic or dynamic:LOW-HIGH`)
+  }
+  const kind = match[1] === 'dynamic' ? 'dynamic' : 'fixed'
+  return { kind, range: match[2] === undefined ? undefined : { low, high } }
+}
+
 function readLimits(flags: ServeFlags): ServerLimits {
   const standard = defaultServerLimits
   return {
@@ -149,6 +172,9 @@ function readLimits(flags: ServeFlags): ServerLimits {
     logins: flags.maxLogins ?? standard.logins,
     loginsPerAddress: flags.maxLoginsPerAddress ?? standard.loginsPerAddress,
     loginTimeoutMs: readSeconds('--login-timeout', flags.loginTimeout) ?? standard.loginTimeoutMs,
+    dataPorts: standard.dataPorts,
+    dataPortUnusedMs:
+      readSeconds('--data-port-timeout', flags.dataPortTimeout) ?? standard.dataPortUnusedMs,
     commands: flags.maxCommands ?? standard.commands,
   }
 }

@@ -9,6 +9,7 @@ import type { Host, StateStore } from './state.ts'
 export interface HostDefaults {
   readonly maxConnections: number
   readonly maxSessions: number
+  readonly dataPorts: 'fixed' | 'dynamic'
 }
 
 export class Hosts {
@@ -37,6 +38,11 @@ export class Hosts {
   /** What the host with this name, in its normal form, must show beside what the server asks of all. */
   authenticationOf(name: string): HostAuthentication {
     return this.#find(name) ?? {}
+  }
+
+  /** Whether the host with this name, in its normal form, logs in at ports of its own. */
+  hasDynamicPorts(name: string): boolean {
+    return (this.#find(name)?.dataPorts ?? this.#defaults.dataPorts) === 'dynamic'
   }
 
   /** Whether the host with this name, in its normal form, is known. */
@@ -97,14 +103,13 @@ export class Hosts {
 }
 
 function changed(before: Host, change: HostChange): Host {
-  const maxConnections = change.maxConnections ?? before.maxConnections
-  const maxSessions = change.maxSessions ?? before.maxSessions
-  const networks = change.networks?.map(normalNetwork) ?? before.networks ?? []
+  const { networks, minAuth, allowUnauthenticated, ...settings } = change
+  const { networks: networksBefore, minAuth: _, allowUnauthenticated: __, ...rest } = before
+  const wanted = networks?.map(normalNetwork) ?? networksBefore ?? []
   return {
-    name: before.name,
-    ...(maxConnections !== undefined && { maxConnections }),
-    ...(maxSessions !== undefined && { maxSessions }),
-    ...(networks.length > 0 && { networks }),
+    ...rest,
+    ...settings,
+    ...(wanted.length > 0 && { networks: wanted }),
     ...changedFloor(before, change),
   }
 }

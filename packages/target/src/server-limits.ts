@@ -13,6 +13,9 @@ export interface ServerLimits {
   readonly logins: number
   readonly loginsPerAddress: number
   readonly loginTimeoutMs: number
+  /** Dynamic data ports that are open at once, and how long one is that no session uses. */
+  readonly dataPorts: number
+  readonly dataPortUnusedMs: number
   /** Commands of one session in progress. */
   readonly commands: number
 }
@@ -25,5 +28,7 @@ export const defaultServerLimits: ServerLimits = {
   logins: 512,
   loginsPerAddress: 64,
   loginTimeoutMs: defaultLimits.loginTimeoutMs,
+  dataPorts: 256,
+  dataPortUnusedMs: 120_000,
   commands: defaultLimits.commandWindow,
 }

@@ -63,6 +63,7 @@ export const Host = Type.Object(
     maxConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
     /** As for maxConnections. */
     maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+    dataPorts: Type.Optional(Type.Enum(['fixed', 'dynamic'])),
     /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
     networks: Type.Optional(Type.Array(Network)),
     /** What it must show at the least; absent: what the server asks of all. */

@@ -6,7 +6,6 @@ import {
   type AuthenticationFloor,
   type ChapAlgorithm,
   chapAlgorithms,
-  type NegotiationPolicy,
   parseName,
   standardPolicy,
 } from '@platter/protocol/iscsi'
@@ -31,7 +30,8 @@ import type {
 } from './admin/target-facade.ts'
 import { requirementOf, type ServerAuthentication } from './authentication.ts'
 import { ChangeQueue } from './change-queue.ts'
-import { defaultFloor, formatPortal } from './config.ts'
+import { type DataPortsConfig, defaultFloor, formatPortal } from './config.ts'
+import { DataPorts } from './data-ports.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
 import { grantsOf } from './grant.ts'
@@ -41,15 +41,14 @@ import { Inventory } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
 import type { PortalAddress } from './net/portals.ts'
+import { negotiation, sessionLimits } from './node-policy.ts'
 import { Redirects } from './redirects.ts'
 import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
 import { Secrets } from './secrets.ts'
 import { ServedUnits } from './served-units.ts'
 import { defaultServerLimits, type ServerLimits } from './server-limits.ts'
-import { RFC_7144_LEVEL } from './session/session.ts'
-import { defaultLimits, type SessionLimits, TargetNode } from './session/target-node.ts'
-import { R2T_LIMIT } from './session/task.ts'
+import { TargetNode } from './session/target-node.ts'
 import { StateStore } from './state.ts'
 import { lockStateDirectory } from './state-lock.ts'
 import { version } from './version.ts'
@@ -73,6 +72,8 @@ export interface TargetOptions {
   readonly chapAlgorithms?: readonly ChapAlgorithm[]
   /** Failures to authenticate after which the logins of an address are slowed down; 10 by default. */
   readonly slowLoginsAfter?: number | undefined
+  /** Where hosts log in for which nothing else has been set; at the portals by default. */
+  readonly dataPorts?: DataPortsConfig
   /** Those that are not given are as in defaultServerLimits. */
   readonly limits?: Partial<ServerLimits>
   readonly log?: Log
@@ -95,19 +96,6 @@ export interface Target extends TargetFacade {
 
 /** Sessions that have not ended by then are not waited for. */
 const stopTimeoutMs = 10_000
-
-/** As large as pays: data-out bursts of a whole write, segments of what the network layer buffers. */
-const negotiation: NegotiationPolicy = {
-  ...standardPolicy,
-  initialR2T: false,
-  maxOutstandingR2T: R2T_LIMIT,
-  maxBurstLength: 1024 * 1024,
-  firstBurstLength: 256 * 1024,
-  maxRecvDataSegmentLength: 256 * 1024,
-  headerDigest: ['None', 'CRC32C'],
-  dataDigest: ['None', 'CRC32C'],
-  iSCSIProtocolLevel: RFC_7144_LEVEL,
-}
 
 /**
  * Opens a state directory and builds a target on it, which serves from `start` on. Rejects when the
@@ -157,6 +145,7 @@ class ComposedTarget implements Target {
   readonly #secrets: Secrets
   readonly #authentication: ServerAuthentication
   readonly #hosts: Hosts
+  readonly #dataPorts: DataPorts
   readonly #changes = new ChangeQueue()
   readonly #portals: PortalAddress[] = []
   readonly #startedMs = performance.now()
@@ -178,7 +167,9 @@ class ComposedTarget implements Target {
     this.#hosts = new Hosts(state, {
       maxConnections: options.maxConnections ?? standardPolicy.maxConnections,
       maxSessions: limits.sessionsPerHost,
+      dataPorts: options.dataPorts?.kind ?? 'fixed',
     })
+    this.#dataPorts = this.#composeDataPorts(limits)
     this.#redirects = new Redirects(state, () => this.#portals.map(formatPortal))
     this.#units = new ServedUnits({
       ...opened,
@@ -199,6 +190,7 @@ class ComposedTarget implements Target {
       isFor: (initiatorName, remoteHost) => this.#isFor(initiatorName, remoteHost),
       maxConnections: (initiatorName) => this.#hosts.maxConnections(initiatorName),
       maxSessions: (initiatorName) => this.#hosts.maxSessions(initiatorName),
+      dataPorts: this.#dataPorts,
       partitionsOf: (initiatorName) => this.#grants.partitionsOf(initiatorName),
       redirect: (initiatorName) => this.#redirects.of(initiatorName),
     })
@@ -208,6 +200,7 @@ class ComposedTarget implements Target {
       connectionsMax: limits.tcpConnections,
       loginsMax: limits.logins,
       loginsPerAddressMax: limits.loginsPerAddress,
+      onTick: () => this.#dataPorts.expire((port) => this.#isUsed(formatPortal(port))),
     })
     this.#inventory = new Inventory({
       state,
@@ -268,6 +261,10 @@ class ComposedTarget implements Target {
       targetName,
       targetPortalGroupTag,
       portals: this.#portals.map(formatPortal),
+      dataPorts: this.#dataPorts.list().map(({ initiatorName: host, ...port }) => ({
+        host,
+        portal: formatPortal(port),
+      })),
       stateDirectory: this.#options.stateDirectory,
       diskCount: this.#inventory.listDisks().length,
       arrayCount: this.#inventory.listArrays().length,
@@ -339,6 +336,24 @@ class ComposedTarget implements Target {
   deleteSecret = (host: string) => this.#changes.run(() => this.#secrets.delete(host))
   deleteRedirect = (host: string) => this.#changes.run(() => this.#redirects.delete(host))
 
+  #composeDataPorts({ dataPorts, dataPortUnusedMs }: ServerLimits): DataPorts {
+    return new DataPorts({
+      isDynamic: (initiatorName) => this.#hosts.hasDynamicPorts(initiatorName),
+      open: (address) => this.#network.openPort(address, this.#options.dataPorts?.range),
+      close: (port) => this.#network.closePort(port),
+      nowMs: () => performance.now(),
+      portsMax: dataPorts,
+      unusedMs: dataPortUnusedMs,
+    })
+  }
+
+  #isUsed(portal: string): boolean {
+    for (const { connections } of this.#node.sessions()) {
+      for (const { local } of connections.values()) if (local === portal) return true
+    }
+    return false
+  }
+
   /** Whether anything has been said of this host, or of all hosts, and it comes from a network of its own. */
   #isFor(host: string, address: string): boolean {
     const isKnown =
@@ -365,23 +380,6 @@ class ComposedTarget implements Target {
     await this.#hosts.delete(name)
     await this.#units.grantsChanged()
     this.endSessions(name)
-  }
-}
-
-function sessionLimits(options: TargetOptions, limits: ServerLimits): SessionLimits {
-  const { pingAfterMs, pingTimeoutMs, slowLoginsAfter } = options
-  return {
-    ...defaultLimits,
-    sessionsMax: limits.sessions,
-    hostConnectionsMax: limits.connectionsPerHost,
-    commandWindow: limits.commands,
-    loginTimeoutMs: limits.loginTimeoutMs,
-    pingAfterMs: pingAfterMs ?? defaultLimits.pingAfterMs,
-    pingTimeoutMs: pingTimeoutMs ?? defaultLimits.pingTimeoutMs,
-    loginFailures: {
-      ...defaultLimits.loginFailures,
-      ...(slowLoginsAfter !== undefined && { freeFailures: slowLoginsAfter }),
-    },
   }
 }
 

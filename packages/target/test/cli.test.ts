@@ -182,11 +182,11 @@ t.test('a host is made known, set up, and forgotten', async (t) => {
   const from = ['--network', '192.0.2.0/24', '--network', '2001:db8::1']
   t.equal(
     await it.text('host', 'create', name, '--max-connections', '2', ...from),
-    `host ${name} created: max connections: 2, max sessions: default, authentication: default, networks: 192.0.2.0/24, 2001:db8::1/128\n`,
+    `host ${name} created: max connections: 2, max sessions: default, data ports: default, authentication: default, networks: 192.0.2.0/24, 2001:db8::1/128\n`,
   )
   t.match(
     await it.text('host', 'list'),
-    /^HOST +MAX CONNECTIONS +MAX SESSIONS +AUTHENTICATION +NETWORKS\niqn.* 2 +default +default +192\.0\.2/,
+    /^HOST +MAX CONNECTIONS +MAX SESSIONS +DATA PORTS +AUTHENTICATION +NETWORKS\niqn.* 2 +default +default +default +192\.0\.2/,
   )
   const one = ['--max-connections', '1']
   const set = ['host', 'set', name, ...one, '--any-network']

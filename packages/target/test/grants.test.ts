@@ -28,7 +28,7 @@ async function start(t: Test) {
   await inventory.createDisk(disks[0]!, 8 * MiB)
   await inventory.createArray({ name: 'r0', level: 'raid0', chunkSizeBytes: 65536, disks })
   for (const name of ['one', 'two']) await inventory.createPartition({ array: 'r0', name }, MiB)
-  const hosts = new Hosts(state, { maxConnections: 1, maxSessions: 4 })
+  const hosts = new Hosts(state, { maxConnections: 1, maxSessions: 4, dataPorts: 'fixed' })
   for (const name of [a, b]) await hosts.create({ name })
   let changes = 0
   const changed = async () => {

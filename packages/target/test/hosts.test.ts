@@ -9,7 +9,11 @@ const other = 'iqn.2024-01.org.example:other'
 async function start(t: Test) {
   const directory = await stateDirectory(t)
   const open = async () =>
-    new Hosts(await StateStore.open(directory), { maxConnections: 8, maxSessions: 4 })
+    new Hosts(await StateStore.open(directory), {
+      maxConnections: 8,
+      maxSessions: 4,
+      dataPorts: 'fixed',
+    })
   return { hosts: await open(), reopen: open }
 }
 
@@ -26,6 +30,8 @@ t.test('what is set for a host is kept, and is for no other', async (t) => {
   t.same([again.isKnown(name), again.isKnown(other)], [true, false])
   await again.set(name, { maxSessions: 2 })
   t.same([again.maxSessions(name), again.maxSessions(other)], [2, 4])
+  await again.set(name, { dataPorts: 'dynamic' })
+  t.same([again.hasDynamicPorts(name), again.hasDynamicPorts(other)], [true, false])
   t.ok(again.mayComeFrom(name, '192.0.2.9'))
   t.notOk(again.mayComeFrom(name, '192.0.3.9'))
   t.ok(again.mayComeFrom(other, '192.0.3.9'))

@@ -56,7 +56,7 @@ async function open(t: Test, directory: string, onStep: OnStep = () => {}): Prom
   const inventory = new Inventory({ state, server: shown, openDisk, log: silentLog, onStep })
   await inventory.open()
   t.teardown(() => inventory.close())
-  const hosts = new Hosts(state, { maxConnections: 1, maxSessions: 4 })
+  const hosts = new Hosts(state, { maxConnections: 1, maxSessions: 4, dataPorts: 'fixed' })
   const grants = new Grants({ state, inventory, hosts, changed: async () => {} })
   return { inventory, shown, faults, state, grants }
 }

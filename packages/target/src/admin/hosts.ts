@@ -8,6 +8,7 @@ const closed = { additionalProperties: false } as const
 const settings = {
   maxConnections: Host.properties.maxConnections,
   maxSessions: Host.properties.maxSessions,
+  dataPorts: Host.properties.dataPorts,
   networks: Host.properties.networks,
   minAuth: Host.properties.minAuth,
   allowUnauthenticated: Host.properties.allowUnauthenticated,

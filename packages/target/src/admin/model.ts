@@ -147,6 +147,8 @@ export const Host = Type.Object({
   maxConnections: Type.Optional(MaxConnections),
   /** Sessions that it may have; absent: what the server has for all. */
   maxSessions: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535 })),
+  /** Whether it logs in at ports of its own, which discovery opens; absent: what the server has for all. */
+  dataPorts: Type.Optional(Type.Enum(['fixed', 'dynamic'])),
   /** Where it may come from, as ADDRESS/PREFIX; absent: from anywhere. */
   networks: Type.Optional(Type.Array(Type.String(), { maxItems: 64 })),
   /** What it must show at the least; absent: what the server asks of all. */
@@ -185,6 +187,8 @@ export const Status = Type.Object({
   targetName: Type.String(),
   targetPortalGroupTag: Size,
   portals: Type.Array(Type.String()),
+  /** The ports that are open for one host each. */
+  dataPorts: Type.Array(Type.Object({ host: Type.String(), portal: Type.String() })),
   stateDirectory: Type.String(),
   diskCount: Size,
   arrayCount: Size,

@@ -62,6 +62,7 @@ export interface NewPartition extends PartitionKey {
 export interface HostChange {
   readonly maxConnections?: number
   readonly maxSessions?: number
+  readonly dataPorts?: 'fixed' | 'dynamic'
   /** Each is ADDRESS/PREFIX or an address; none: it may come from anywhere. */
   readonly networks?: readonly string[]
   /** `none`: what the server asks of all, and no longer that it may show nothing. */

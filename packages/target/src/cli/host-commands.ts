@@ -16,6 +16,7 @@ import { formatTable } from './table.ts'
 type SetFlags = ClientFlags & {
   readonly maxConnections?: number
   readonly maxSessions?: number
+  readonly dataPorts?: 'fixed' | 'dynamic'
   readonly network?: string[]
   readonly anyNetwork?: boolean
   readonly minAuth?: AuthenticationFloor
@@ -60,6 +61,9 @@ function withSettings(command: Command): Command {
   const collect = (value: string, before: string[] | undefined) => [...(before ?? []), value]
   return withClientFlags(command)
     .option('--max-connections <number>', 'connections that a session may have', countArgument)
+    .addOption(
+      new Option('--data-ports <which>', 'the ports it logs in at').choices(['fixed', 'dynamic']),
+    )
     .option('--max-sessions <number>', 'sessions that it may have', countArgument)
     .option('--network <address/prefix>', 'a network it may come from; may be repeated', collect)
     .addOption(
@@ -75,12 +79,14 @@ function withSettings(command: Command): Command {
 }
 
 function settingsOf(flags: SetFlags) {
-  const { maxConnections, maxSessions, network, anyNetwork, minAuth, allowUnauthenticated } = flags
+  const { maxConnections, maxSessions, dataPorts, network, anyNetwork } = flags
+  const { minAuth, allowUnauthenticated } = flags
   return {
     ...(minAuth !== undefined && { minAuth }),
     ...(allowUnauthenticated && { allowUnauthenticated }),
     ...(maxConnections !== undefined && { maxConnections }),
     ...(maxSessions !== undefined && { maxSessions }),
+    ...(dataPorts !== undefined && { dataPorts }),
     ...(network !== undefined && { networks: network }),
     ...(anyNetwork === true && { networks: [] }),
   }
@@ -91,21 +97,24 @@ function formatHosts(hosts: readonly Host[]): string {
     it.name,
     orDefault(it.maxConnections),
     orDefault(it.maxSessions),
+    orDefault(it.dataPorts),
     authenticationOf(it),
     networksOf(it),
   ])
-  const titles = ['HOST', 'MAX CONNECTIONS', 'MAX SESSIONS', 'AUTHENTICATION', 'NETWORKS']
+  const counts = ['MAX CONNECTIONS', 'MAX SESSIONS']
+  const titles = ['HOST', ...counts, 'DATA PORTS', 'AUTHENTICATION', 'NETWORKS']
   return formatTable(titles, rows, 'no hosts; make one known with: platterd host create')
 }
 
 function describe(host: Host): string {
-  const { maxConnections, maxSessions } = host
+  const { maxConnections, maxSessions, dataPorts } = host
   const counts = `max connections: ${orDefault(maxConnections)}, max sessions: ${orDefault(maxSessions)}`
-  return `${counts}, authentication: ${authenticationOf(host)}, networks: ${networksOf(host)}`
+  const ports = `data ports: ${orDefault(dataPorts)}`
+  return `${counts}, ${ports}, authentication: ${authenticationOf(host)}, networks: ${networksOf(host)}`
 }
 
-function orDefault(count: number | undefined): string {
-  return count === undefined ? 'default' : String(count)
+function orDefault(setting: number | string | undefined): string {
+  return setting === undefined ? 'default' : String(setting)
 }
 
 function authenticationOf({ minAuth, allowUnauthenticated }: Host): string {

@@ -69,6 +69,11 @@ function withLimits(command: Command): Command {
   count('--max-logins', 'logins under way in all', counts.logins)
   count('--max-logins-per-address', 'logins under way of an address', counts.loginsPerAddress)
   count('--max-commands', 'commands of a session in progress', counts.commands)
+  command.option(
+    '--data-ports <which>',
+    'where hosts log in, unless set: fixed or dynamic, or dynamic:LOW-HIGH (default: fixed)',
+  )
+  command.option('--data-port-timeout <seconds>', 'a data port unused is closed (default: 120)')
   const seconds = `a login must be done in (default: ${loginTimeoutMs / 1000})`
   return command.option('--login-timeout <seconds>', seconds)
 }

@@ -42,6 +42,7 @@ function formatStatus(status: Status): string {
     `platterd    ${status.version}, process ${status.pid}, up ${status.uptimeSeconds} s`,
     `target      ${status.targetName}`,
     `portals     ${status.portals.join(', ')}`,
+    ...status.dataPorts.map(({ host, portal }) => `data port   ${portal} for ${host}`),
     `state       ${status.stateDirectory}`,
     `disks       ${status.diskCount}`,
     `arrays      ${status.arrayCount}`,

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import { TargetConnection } from '../session/connection.ts'
 import type { TargetNode } from '../session/target-node.ts'
 import { BusyPoll } from './busy-poll.ts'
-import { type PortalAddress, reachablePortals } from './portals.ts'
+import { type PortalAddress, type PortRange, reachablePortals } from './portals.ts'
 import { SlabPool } from './slab-pool.ts'
 import { SocketConnection } from './socket-connection.ts'
 
@@ -21,6 +21,8 @@ export interface IscsiServerOptions {
   /** Of those, how many may not have logged in: over all addresses, and from one. */
   readonly loginsMax: number
   readonly loginsPerAddressMax: number
+  /** Called about once a second. */
+  onTick?(): void
 }
 
 export class IscsiServer {
@@ -30,6 +32,10 @@ export class IscsiServer {
   readonly #loginsMax: number
   readonly #loginsPerAddressMax: number
   readonly #servers: Server[] = []
+  /** Those that `openPort` has made, by `port host`. */
+  readonly #dataServers = new Map<string, Server>()
+  #isClosing = false
+  readonly #ticked: (() => void) | undefined
   /** What the servers are bound to, in numbers. */
   readonly #bound: PortalAddress[] = []
   readonly #connections = new Set<SocketConnection>()
@@ -43,29 +49,61 @@ export class IscsiServer {
     this.#connectionsMax = options.connectionsMax
     this.#loginsMax = options.loginsMax
     this.#loginsPerAddressMax = options.loginsPerAddressMax
+    this.#ticked = options.onTick
     this.#tick = setInterval(() => this.#onTick(), TICK_MS)
     this.#tick.unref()
   }
 
   /** Listens on `host:port`; port 0 takes a free one. Rejects with the system's error. */
-  listen(host: string, port: number): Promise<PortalAddress> {
+  async listen(host: string, port: number): Promise<PortalAddress> {
+    const server = await this.#listen(host, port)
+    this.#servers.push(server)
+    const bound = server.address() as AddressInfo
+    this.#bound.push({ host: bound.address, port: bound.port })
+    return { host, port: bound.port }
+  }
+
+  /**
+   * Listens on a port of an address that is free, the first of `range` if there is one. It is told to nobody.
+   * Rejects with the system's error.
+   */
+  async openPort(host: string, range?: PortRange): Promise<number> {
+    for (let port = range?.low ?? 0; ; port++) {
+      try {
+        const server = await this.#listen(host, port)
+        const bound = server.address() as AddressInfo
+        this.#dataServers.set(`${bound.port} ${host}`, server)
+        return bound.port
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        if (code !== 'EADDRINUSE' || range === undefined || port >= range.high) throw error
+      }
+    }
+  }
+
+  /** Takes no more connections there; those that there are stay. */
+  closePort({ host, port }: PortalAddress): void {
+    this.#dataServers.get(`${port} ${host}`)?.close()
+    this.#dataServers.delete(`${port} ${host}`)
+  }
+
+  #listen(host: string, port: number): Promise<Server> {
     const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen(port, host, () => {
         server.removeListener('error', reject)
         server.on('error', (error) => this.#log.error(`portal ${host}:${port}: ${error.message}`))
-        this.#servers.push(server)
-        const bound = server.address() as AddressInfo
-        this.#bound.push({ host: bound.address, port: bound.port })
-        resolve({ host, port: bound.port })
+        if (this.#isClosing) server.close(() => reject(new Error('the server stops')))
+        else resolve(server)
       })
     })
   }
 
   /** Stops accepting, ends every session as TargetNode.close does, and waits until the last connection is gone. */
   async close(): Promise<void> {
-    const stopped = this.#servers.map(
+    this.#isClosing = true
+    const stopped = [...this.#servers, ...this.#dataServers.values()].map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     )
     await this.#node.close(performance.now())
@@ -107,5 +145,6 @@ export class IscsiServer {
   #onTick(): void {
     const nowMs = performance.now()
     for (const { connection } of this.#connections) connection.onTimer(nowMs)
+    this.#ticked?.()
   }
 }

@@ -11,6 +11,12 @@ export interface PortalAddress {
   readonly port: number
 }
 
+/** Port numbers, both ends included. */
+export interface PortRange {
+  readonly low: number
+  readonly high: number
+}
+
 /**
  * Portals for a host whose connection came to `local`, that one first. `bound` are the numeric
  * addresses that the server listens on; one that stands for all addresses is told as the address of

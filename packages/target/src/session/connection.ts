@@ -65,6 +65,7 @@ export class TargetConnection implements FramerHandler {
       node: options.node,
       responder: this.#responder,
       remoteHost: options.addresses.remoteHost,
+      local: { host: options.addresses.localHost, port: options.addresses.localPort },
       nowMs: () => this.#nowMs,
       portal: this.#portal,
       entered: (identity, parameters, session) => this.#enter(identity, parameters, session),

@@ -13,8 +13,9 @@ import {
   ProtocolError,
   type SessionParameters,
 } from '@platter/protocol/iscsi'
+import type { LocalEnd } from './data-port-policy.ts'
 import { type LoginAnswer, type LoginResponseFields, TargetLogin } from './login.ts'
-import type { LoginIdentity } from './login-policy.ts'
+import type { LoginIdentity, LoginRefusal } from './login-policy.ts'
 import type { Responder } from './responder.ts'
 import { Session } from './session.ts'
 import type { TargetNode } from './target-node.ts'
@@ -37,8 +38,9 @@ const outOfPlace: LoginResponseFields = {
 export interface LoginPhasePort {
   readonly node: TargetNode
   readonly responder: Responder
-  /** Where the host comes from, and the time. */
+  /** Where the host comes from, and where to, and the time. */
   readonly remoteHost: string
+  readonly local: LocalEnd
   nowMs(): number
   /** The portal that the connection came by, as `host:port`. */
   readonly portal: string
@@ -72,7 +74,8 @@ export class LoginPhase implements FramerHandler {
       requirementOf: (initiatorName) => port.node.requirementOf(initiatorName),
       loginRequestsMax: limits.loginRequestsMax,
       textBytesMax: TEXT_LIMIT,
-      admit: (identity) => port.node.admit(identity),
+      admit: (identity) =>
+        policy.dataPorts?.refusalAt(identity, port.local) ?? port.node.admit(identity),
       maxConnections: (initiatorName) =>
         port.node.options.maxConnections?.(initiatorName) ??
         port.node.options.negotiation.maxConnections,
@@ -141,9 +144,34 @@ export class LoginPhase implements FramerHandler {
     }
     // While it waits, and the initiator for its response, nothing more is taken in.
     this.#port.setPaused(true)
-    this.#port.node.makeWay(answer.identity, () => {
-      if (this.#port.isOpen()) this.#enter(request, answer)
+    this.#preparePorts(answer.identity, (refusal) => {
+      if (!this.#port.isOpen()) return
+      if (refusal !== undefined) {
+        this.#refuse(request, answer, refusal)
+        return
+      }
+      this.#port.node.makeWay(answer.identity, () => {
+        if (this.#port.isOpen()) this.#enter(request, answer)
+      })
     })
+  }
+
+  /** A host that is told of no target needs no port. */
+  #preparePorts(
+    { sessionType, initiatorName }: LoginIdentity,
+    done: (refusal?: LoginRefusal) => void,
+  ): void {
+    const { node, remoteHost, local } = this.#port
+    const { dataPorts } = node.options
+    const isTold = sessionType === 'Discovery' && node.isFor(initiatorName, remoteHost)
+    if (dataPorts === undefined || !isTold) done()
+    else dataPorts.prepare(initiatorName, local, done)
+  }
+
+  /** Of a login that had succeeded but for this. */
+  #refuse(request: LoginRequest, answer: LoginAnswer, { status, detail }: LoginRefusal): void {
+    this.#respond(request, { ...answer, transit: false, status, text: Buffer.alloc(0) }, 0)
+    this.#fail(status, detail)
   }
 
   #fail(status: LoginStatus, detail: string): void {
@@ -162,9 +190,7 @@ export class LoginPhase implements FramerHandler {
     const port = this.#port
     const session = port.node.enter(answer.identity, answer.parameters, request.cmdSN)
     if (!(session instanceof Session)) {
-      const { status, detail } = session
-      this.#respond(request, { ...answer, transit: false, status, text: Buffer.alloc(0) }, 0)
-      this.#fail(status, detail)
+      this.#refuse(request, answer, session)
       return
     }
     port.responder.window = session.window

@@ -66,7 +66,10 @@ export class TargetDirectory {
   }
 
   #portals() {
-    const { targetPortalGroupTag } = this.#node
-    return this.#addresses.portals().map((portal) => ({ ...portal, targetPortalGroupTag }))
+    const { targetPortalGroupTag, dataPorts } = this.#node
+    const { localHost: host, localPort: port } = this.#addresses
+    const own = dataPorts?.portalOf(this.#identity.initiatorName, { host, port })
+    const portals = own === undefined ? this.#addresses.portals() : [own]
+    return portals.map((portal) => ({ ...portal, targetPortalGroupTag }))
   }
 }

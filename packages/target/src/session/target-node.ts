@@ -15,6 +15,7 @@ import { abortAll, tasksOf } from './abort.ts'
 import { type AdmissionLimits, refusalOf, sameSession } from './admission.ts'
 import type { AuthenticationRequirement } from './authentication.ts'
 import { CommandWindow } from './command-window.ts'
+import type { DataPortPolicy } from './data-port-policy.ts'
 import {
   defaultLoginFailureLimits,
   type LoginFailureLimits,
@@ -69,6 +70,8 @@ export interface TargetNodeOptions {
   maxSessions?(initiatorName: string): number
   /** What a host may use; by default it is not told in text. */
   partitionsOf?(initiatorName: string): readonly AccessiblePartition[]
+  /** Which portals are for which host; by default all are for all. */
+  readonly dataPorts?: DataPortPolicy
   /** Where a host is sent instead of being let in; by default nowhere. */
   redirect?(initiatorName: string): LoginRedirect | undefined
 }

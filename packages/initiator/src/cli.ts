@@ -1,13 +1,11 @@
 /** The `platter` command line: targets found, mounted and unmounted. */
-import { ProtocolError } from '@platter/protocol/iscsi'
 import { Command, CommanderError } from 'commander'
 import { discoverCommand } from './cli/discover-command.ts'
+import { failureOf } from './cli/failure.ts'
 import { infoCommand } from './cli/info-command.ts'
-import { CliFailure, type CliIo, ExitCode, processIo } from './cli/io.ts'
+import { type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
-import { MountpointError } from './fuse/mountpoint.ts'
-import { AuthenticationError, ConnectionLostError, LoginError } from './session/errors.ts'
 import { version } from './version.ts'
 
 const lesson = `
@@ -44,33 +42,11 @@ export async function run(args: readonly string[], io: CliIo = processIo()): Pro
       // Commander has told it already: help and version end with 0, all else is misuse.
       return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage
     }
-    const { code, exitCode, message } = classify(error as Error)
+    const { code, exitCode, message } = failureOf(error as Error)
     const json = args.includes('--json')
     io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `platter: ${message}\n`)
     return exitCode
   }
-}
-
-function classify(error: Error): { code: string; exitCode: number; message: string } {
-  const { message } = error
-  if (error instanceof CliFailure) return error
-  if (error instanceof MountpointError) {
-    return { code: error.reason, exitCode: ExitCode.Failed, message }
-  }
-  if (error instanceof ConnectionLostError) {
-    return { code: 'unreachable', exitCode: ExitCode.Unreachable, message }
-  }
-  if (error instanceof LoginError) {
-    return { code: 'login-refused', exitCode: ExitCode.Failed, message }
-  }
-  if (error instanceof AuthenticationError) {
-    return { code: 'target-not-trusted', exitCode: ExitCode.Failed, message }
-  }
-  if (error instanceof ProtocolError) {
-    const said = `what answers there does not keep to iSCSI: ${message}`
-    return { code: 'protocol-error', exitCode: ExitCode.Failed, message: said }
-  }
-  return { code: 'failed', exitCode: ExitCode.Failed, message }
 }
 
 function createProgram(io: CliIo): Command {

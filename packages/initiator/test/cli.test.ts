@@ -2,21 +2,12 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import t from 'tap'
 import { run } from '../src/cli.ts'
+import { RecordingIo } from './support/cli-io.ts'
 
 async function runCli(...args: string[]) {
-  let stdout = ''
-  let stderr = ''
-  const code = await run(args, {
-    out: (text) => {
-      stdout += text
-    },
-    err: (text) => {
-      stderr += text
-    },
-    input: async () => '',
-    onStopSignal: () => () => {},
-  })
-  return { code, stdout, stderr }
+  const io = new RecordingIo()
+  const code = await run(args, io)
+  return { code, stdout: io.stdout, stderr: io.stderr }
 }
 
 t.test('help teaches, and is no error', async (t) => {
@@ -40,7 +31,7 @@ t.test('a command line that is not understood ends with 2, and says what was wan
     [['mount', '127.0.0.1,source=', '/mnt'], /got source=, wanted source=ADDRESS or weight=NUMBER/],
     [['mount', '127.0.0.1', '/mnt', '--portal', '127.0.0.2,weight=0'], /got weight=0, wanted/],
     [['mount', '127.0.0.1', '/mnt', '--connections', '0'], /wanted a number from 1 to 64/],
-    [['mount', '127.0.0.1', '/mnt', '--split', '1G'], /wanted a size such as 65536, 256K or 1M/],
+    [['mount', '127.0.0.1', '/mnt', '--split', '1X'], /wanted a size such as 65536, 256K or 1.5G/],
     [['mount', '127.0.0.1', '/mnt', '--path-timeout', '0.5'], /wanted a number of seconds from 1/],
     [
       ['mount', '127.0.0.1', '/mnt', '--multi', 'both'],

@@ -5,10 +5,14 @@ import type { PathOptions } from '../net/path.ts'
 import { type MultiMode, multiModes } from '../net/target-transport.ts'
 import { type PolicyName, policyNames } from '../session/placement.ts'
 import { pathArgument } from './portal.ts'
+import { sizeArgument } from './size.ts'
 
-export interface PathFlags {
+export interface PathFlags extends ConnectionFlags {
   /** Besides the portal that is the command's argument. */
   readonly portal: readonly PathOptions[]
+}
+
+export interface ConnectionFlags {
   readonly connections?: number
   readonly multi?: MultiMode
   readonly policy: PolicyName
@@ -21,15 +25,25 @@ export interface PathFlags {
 }
 
 export function withPaths(command: Command): Command {
+  const paths = command.option(
+    '--portal <host:port>',
+    'a further portal of the target; may be repeated. As HOST:PORT,source=ADDR,weight=N it tells ' +
+      'where to come from (an address or interface of ours) and its share for --policy weighted. ' +
+      'Without any, all portals are used that the target tells of',
+    furtherPath,
+    [],
+  )
+  return withConnections(paths)
+}
+
+/** Adds to the paths named before; for commander. */
+export function furtherPath(text: string, before: readonly PathOptions[]): readonly PathOptions[] {
+  return [...before, pathArgument(text)]
+}
+
+/** Gives a command the flags of ConnectionFlags. */
+export function withConnections(command: Command): Command {
   return command
-    .option(
-      '--portal <host:port>',
-      'a further portal of the target; may be repeated. As HOST:PORT,source=ADDR,weight=N it tells ' +
-        'where to come from (an address or interface of ours) and its share for --policy weighted. ' +
-        'Without any, all portals are used that the target tells of',
-      (text: string, before: readonly PathOptions[]) => [...before, pathArgument(text)],
-      [],
-    )
     .option(
       '--connections <number>',
       'how many connections to spread the I/O over (default: 4, or one for each portal)',
@@ -65,7 +79,7 @@ export function withPaths(command: Command): Command {
     )
 }
 
-export function connectOptions(flags: PathFlags): ConnectOptions {
+export function connectOptions(flags: ConnectionFlags): ConnectOptions {
   const { connections, multi, policy, split, pathTimeout, retryFor } = flags
   return {
     connections,
@@ -80,15 +94,6 @@ export function connectOptions(flags: PathFlags): ConnectOptions {
 function countArgument(text: string): number {
   if (/^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= 64) return Number(text)
   throw new InvalidArgumentError(`got ${text}, wanted a number from 1 to 64`)
-}
-
-const units: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 * 1024 }
-
-function sizeArgument(text: string): number {
-  const [, digits, unit] = /^(\d+)([KM]?)$/.exec(text) ?? []
-  const bytes = Number(digits) * (units[unit ?? ''] ?? Number.NaN)
-  if (bytes > 0) return bytes
-  throw new InvalidArgumentError(`got ${text}, wanted a size such as 65536, 256K or 1M`)
 }
 
 function secondsArgument(text: string): number {

@@ -12,8 +12,16 @@ export interface PortalFlags extends AuthenticationFlags {
 
 /** Gives a command the argument `portal` and the flags of PortalFlags. */
 export function withPortal(command: Command): Command {
+  return withHost(command).argument(
+    '<portal>',
+    `HOST or HOST:PORT of the target (port ${ISCSI_PORT})`,
+    pathArgument,
+  )
+}
+
+/** Gives a command the flags of PortalFlags alone. */
+export function withHost(command: Command): Command {
   return withAuthentication(command)
-    .argument('<portal>', `HOST or HOST:PORT of the target (port ${ISCSI_PORT})`, pathArgument)
     .option('--initiator-name <iqn>', 'who to log in as', nameArgument, defaultInitiatorName())
     .option('--json', 'answer in JSON')
 }

@@ -2,29 +2,18 @@ import { chmodSync, chownSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { type AuthenticationFlags, readAuthentication } from '../../src/cli/authentication.ts'
-import { CliFailure, type CliIo } from '../../src/cli/io.ts'
+import { CliFailure } from '../../src/cli/io.ts'
 import { run } from '../../src/cli.ts'
+import { RecordingIo } from '../support/cli-io.ts'
 
 const secret = 'a secret of mine'
 const other = 'a secret of theirs'
 
-function io(input = ''): CliIo & { said: string } {
-  const it = {
-    said: '',
-    out: (text: string) => {
-      it.said += text
-    },
-    err: (text: string) => {
-      it.said += text
-    },
-    input: async () => input,
-    onStopSignal: () => () => {},
-  }
-  return it
-}
-
 const read = (flags: Partial<AuthenticationFlags>, input?: string) =>
-  readAuthentication(io(input), { initiatorName: 'iqn.2026-11.org.example:a', ...flags })
+  readAuthentication(new RecordingIo(input), {
+    initiatorName: 'iqn.2026-11.org.example:a',
+    ...flags,
+  })
 
 t.test(
   'secrets come from files that only their owner may use, or from standard input',
@@ -85,10 +74,10 @@ t.test('flags that do not go together are refused, and no secret is told', async
     [['--secret-file', path.join(directory, 'none')], 1, /ENOENT/],
   ]
   for (const [flags, code, message] of cases) {
-    const outside = io(secret)
+    const outside = new RecordingIo(secret)
     t.equal(await run(['discover', '127.0.0.1', ...flags], outside), code, flags.join(' '))
-    t.match(outside.said, message)
-    t.notMatch(outside.said, secret)
+    t.match(outside.stderr, message)
+    t.notMatch(outside.stdout + outside.stderr, secret)
   }
   await t.rejects(read({ secretFile: '-' }, ''), CliFailure)
 })

@@ -11,9 +11,9 @@ t.teardown(cleanUp)
 t.setTimeout(180_000)
 
 const needs = requires('clients')
-const [web, data, fixed] = ['web', 'data', 'fixed'].map(
+const [web, data, fixed, stranger] = ['web', 'data', 'fixed', 'stranger'].map(
   (name) => `iqn.2024-01.org.example:${name}`,
-) as [string, string, string]
+) as [string, string, string, string]
 const dynamic = ['--data-ports', 'dynamic']
 const target = await TargetProcess.start(temporaryDirectory(), dynamic)
 const { lun } = await target.createPartition({
@@ -22,6 +22,10 @@ const { lun } = await target.createPartition({
 })
 const targetName = await target.targetName()
 await target.command('host', 'create', fixed, '--data-ports', 'fixed')
+
+interface Status {
+  readonly dataPorts: readonly unknown[]
+}
 
 /** The portals that iscsi-ls is told of. */
 async function discover(initiatorName: string, at = target.portal): Promise<string[]> {
@@ -45,12 +49,22 @@ t.test('iscsi-ls is told of a port that is for its host alone', needs, async (t)
   t.same(await discover(fixed), [target.portal])
   const own = await logIn(portal, web)
   t.equal(own.status, 0)
-  const { dataPorts } = await target.command<{ dataPorts: unknown[] }>('status')
-  t.same(dataPorts, [
-    { host: web, portal },
-    { host: data, portal: ofData },
+  const asFixed = await logIn(target.portal, fixed)
+  t.equal(asFixed.status, 0)
+  t.match(await target.command('session', 'list'), [
+    { initiatorName: web, connections: [{ local: portal, dynamicPort: true }] },
+    { initiatorName: fixed, connections: [{ local: target.portal, dynamicPort: false }] },
   ])
+  t.match((await target.try('session', 'list')).stdout, `${portal} (dynamic) `)
+  t.match((await target.command<Status>('status')).dataPorts, [
+    { host: web, portal, secondsLeft: null },
+    { host: data, portal: ofData, secondsLeft: Number },
+  ])
+  const { stdout } = await target.try('status')
+  t.match(stdout, `\ndata port   ${portal} for ${web}, in use\n`)
+  t.match(stdout, new RegExp(`\n.* ${ofData} for ${data}, closed in \\d+ s unless used\n`))
   own.connection.close()
+  asFixed.connection.close()
   for (const [where, who] of [
     [portal, data],
     [portal, fixed],
@@ -60,9 +74,6 @@ t.test('iscsi-ls is told of a port that is for its host alone', needs, async (t)
     t.equal(refused.status, 0x0202, `${who} at ${where}`)
     refused.connection.close()
   }
-  const asFixed = await logIn(target.portal, fixed)
-  t.equal(asFixed.status, 0)
-  asFixed.connection.close()
 })
 
 t.test('qemu-img uses the port that discovery told of', needs, async (t) => {
@@ -119,7 +130,8 @@ t.test(
     t.ok(await accepts(used.port), 'the one in use is open when the other, opened later, is not')
     used.connection?.close()
     await untilClosed(used.port)
-    t.same((await server.command<{ dataPorts: unknown[] }>('status')).dataPorts, [])
+    t.same(await discover(stranger, server.portal), [], 'a stranger is told nothing')
+    t.same((await server.command<Status>('status')).dataPorts, [], 'and has no port')
     t.equal(await server.stop(), 0)
   },
 )

@@ -3,6 +3,7 @@
  * closed when the host has not used it for a while. Knows neither sockets nor a clock of its own.
  */
 import { LoginStatus } from '@platter/protocol/iscsi'
+import { formatPortal } from './config.ts'
 import type { DataPortPolicy, LocalEnd } from './session/data-port-policy.ts'
 import type { LoginIdentity, LoginRefusal } from './session/login-policy.ts'
 
@@ -10,6 +11,8 @@ import type { LoginIdentity, LoginRefusal } from './session/login-policy.ts'
 export interface DataPort extends LocalEnd {
   /** The iSCSI name that it is for, in its normal form. */
   readonly initiatorName: string
+  /** When it is closed unless it is used before, in ms from now; undefined while a session uses it. */
+  readonly leftMs: number | undefined
 }
 
 export interface DataPortsOptions {
@@ -23,9 +26,11 @@ export interface DataPortsOptions {
   readonly portsMax: number
   /** How long a port stays open that no session uses. */
   readonly unusedMs: number
+  /** Where the connections of sessions have come to, as `host:port`. */
+  readonly inUse: () => ReadonlySet<string>
 }
 
-type Lease = DataPort & { usedMs: number }
+type Lease = Omit<DataPort, 'leftMs'> & { usedMs: number }
 
 export class DataPorts implements DataPortPolicy {
   readonly #options: DataPortsOptions
@@ -38,7 +43,17 @@ export class DataPorts implements DataPortPolicy {
   }
 
   list(): DataPort[] {
-    return [...this.#leases.values()].map(({ usedMs: _, ...port }) => port)
+    const { inUse, nowMs, unusedMs } = this.#options
+    const used = inUse()
+    return [...this.#leases.values()].map(({ usedMs, ...port }) => ({
+      ...port,
+      leftMs: used.has(formatPortal(port)) ? undefined : Math.max(0, usedMs + unusedMs - nowMs()),
+    }))
+  }
+
+  /** Whether `portal`, as `host:port`, is a port of a host. */
+  has(portal: string): boolean {
+    return [...this.#leases.values()].some((lease) => formatPortal(lease) === portal)
   }
 
   prepare(initiatorName: string, local: LocalEnd, done: (refusal?: LoginRefusal) => void): void {
@@ -99,10 +114,12 @@ export class DataPorts implements DataPortPolicy {
   }
 
   /** Closes the ports that no session has used for long. */
-  expire(isUsed: (port: LocalEnd) => boolean): void {
-    const { nowMs, unusedMs, close } = this.#options
+  expire(): void {
+    if (this.#leases.size === 0) return
+    const { inUse, nowMs, unusedMs, close } = this.#options
+    const used = inUse()
     for (const [key, lease] of this.#leases) {
-      if (isUsed(lease)) lease.usedMs = nowMs()
+      if (used.has(formatPortal(lease))) lease.usedMs = nowMs()
       if (nowMs() - lease.usedMs < unusedMs) continue
       this.#leases.delete(key)
       close(lease)

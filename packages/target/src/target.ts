@@ -200,7 +200,7 @@ class ComposedTarget implements Target {
       connectionsMax: limits.tcpConnections,
       loginsMax: limits.logins,
       loginsPerAddressMax: limits.loginsPerAddress,
-      onTick: () => this.#dataPorts.expire((port) => this.#isUsed(formatPortal(port))),
+      onTick: () => this.#dataPorts.expire(),
     })
     this.#inventory = new Inventory({
       state,
@@ -261,9 +261,10 @@ class ComposedTarget implements Target {
       targetName,
       targetPortalGroupTag,
       portals: this.#portals.map(formatPortal),
-      dataPorts: this.#dataPorts.list().map(({ initiatorName: host, ...port }) => ({
+      dataPorts: this.#dataPorts.list().map(({ initiatorName: host, leftMs, ...port }) => ({
         host,
         portal: formatPortal(port),
+        secondsLeft: leftMs === undefined ? null : Math.ceil(leftMs / 1000),
       })),
       stateDirectory: this.#options.stateDirectory,
       diskCount: this.#inventory.listDisks().length,
@@ -286,6 +287,7 @@ class ComposedTarget implements Target {
         cid,
         remote,
         local,
+        dynamicPort: this.#dataPorts.has(local),
       })),
     }))
   }
@@ -344,14 +346,13 @@ class ComposedTarget implements Target {
       nowMs: () => performance.now(),
       portsMax: dataPorts,
       unusedMs: dataPortUnusedMs,
+      inUse: () => this.#portalsInUse(),
     })
   }
 
-  #isUsed(portal: string): boolean {
-    for (const { connections } of this.#node.sessions()) {
-      for (const { local } of connections.values()) if (local === portal) return true
-    }
-    return false
+  #portalsInUse(): ReadonlySet<string> {
+    const connections = [...this.#node.sessions()].flatMap((it) => [...it.connections.values()])
+    return new Set(connections.map(({ local }) => local))
   }
 
   /** Whether anything has been said of this host, or of all hosts, and it comes from a network of its own. */

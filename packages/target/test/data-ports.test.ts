@@ -16,6 +16,7 @@ function start(options: { portsMax?: number; open?: (address: string) => Promise
   const clock = { ms: 0 }
   const closed: LocalEnd[] = []
   const opened: string[] = []
+  const inUse = new Set<string>()
   const ports = new DataPorts({
     isDynamic: (host) => host !== fixed,
     open: async (address) => {
@@ -26,11 +27,12 @@ function start(options: { portsMax?: number; open?: (address: string) => Promise
     nowMs: () => clock.ms,
     portsMax: 8,
     unusedMs: 1000,
+    inUse: () => inUse,
     ...options,
   })
   const prepare = (host: string, local: LocalEnd = here) =>
     new Promise<LoginRefusal | undefined>((resolve) => ports.prepare(host, local, resolve))
-  return { clock, closed, opened, ports, prepare }
+  return { clock, closed, opened, inUse, ports, prepare }
 }
 
 const identity = (initiatorName: string, sessionType: 'Normal' | 'Discovery' = 'Normal') =>
@@ -48,7 +50,8 @@ t.test(
     t.same(opened, [here.host, there.host, here.host])
     t.same(ports.portalOf(a, here), { host: here.host, port: 40001 })
     t.same(ports.portalOf(a, there), { host: there.host, port: 40002 })
-    t.same(ports.list().at(-1), { initiatorName: b, host: here.host, port: 40003 })
+    t.same(ports.list().at(-1), { initiatorName: b, host: here.host, port: 40003, leftMs: 1000 })
+    t.same([ports.has('192.0.2.1:40003'), ports.has('192.0.2.1:3260')], [true, false])
   },
 )
 
@@ -76,23 +79,26 @@ t.test('a host with fixed ports has those, and no others', async (t) => {
 })
 
 t.test('a port that no session uses is closed in time, and not before', async (t) => {
-  const { ports, prepare, clock, closed } = start()
+  const { ports, prepare, clock, closed, inUse } = start()
+  const expireAt = (ms: number) => {
+    clock.ms = ms
+    ports.expire()
+  }
   await prepare(a)
-  clock.ms = 999
-  ports.expire(() => false)
+  expireAt(999)
   t.same(closed, [])
-  clock.ms = 5000
-  ports.expire(({ port }) => port === 40001)
+  t.match(ports.list(), [{ leftMs: 1 }])
+  inUse.add('192.0.2.1:40001')
+  expireAt(5000)
   t.same(closed, [], 'it is in use')
-  clock.ms = 5999
-  ports.expire(() => false)
+  t.match(ports.list(), [{ leftMs: undefined }])
+  inUse.clear()
+  expireAt(5999)
   t.same(closed, [])
   await prepare(a)
-  clock.ms = 6998
-  ports.expire(() => false)
+  expireAt(6998)
   t.same(closed, [], 'another discovery renews it')
-  clock.ms = 6999
-  ports.expire(() => false)
+  expireAt(6999)
   t.same(closed, [{ host: here.host, port: 40001 }])
   t.same([ports.list(), ports.portalOf(a, here)], [[], undefined])
 })

@@ -107,6 +107,8 @@ export const Connection = Type.Object({
   /** The two ends, as `host:port`. */
   remote: Type.String(),
   local: Type.String(),
+  /** Whether it came to a data port of its host. */
+  dynamicPort: Type.Boolean(),
 })
 
 /** An iSCSI session (RFC 7143). */
@@ -180,6 +182,15 @@ export const ShownSecret = Type.Object({
 })
 export type ShownSecret = Static<typeof ShownSecret>
 
+/** A port that is open for one host. */
+export const DataPort = Type.Object({
+  host: Type.String(),
+  portal: Type.String(),
+  /** Until it is closed unless it is used before; null while a session uses it. */
+  secondsLeft: Nullable(Size),
+})
+export type DataPort = Static<typeof DataPort>
+
 export const Status = Type.Object({
   version: Type.String(),
   pid: Size,
@@ -187,8 +198,7 @@ export const Status = Type.Object({
   targetName: Type.String(),
   targetPortalGroupTag: Size,
   portals: Type.Array(Type.String()),
-  /** The ports that are open for one host each. */
-  dataPorts: Type.Array(Type.Object({ host: Type.String(), portal: Type.String() })),
+  dataPorts: Type.Array(DataPort),
   stateDirectory: Type.String(),
   diskCount: Size,
   arrayCount: Size,

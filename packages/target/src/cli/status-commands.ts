@@ -1,6 +1,6 @@
 /** `platterd status` and `platterd session …` */
 import { Command } from 'commander'
-import type { LoginFailures, Session, Status } from '../admin/model.ts'
+import type { DataPort, LoginFailures, Session, Status } from '../admin/model.ts'
 import { ask, type ClientFlags, show, withClientFlags } from './client-command.ts'
 import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
@@ -42,7 +42,7 @@ function formatStatus(status: Status): string {
     `platterd    ${status.version}, process ${status.pid}, up ${status.uptimeSeconds} s`,
     `target      ${status.targetName}`,
     `portals     ${status.portals.join(', ')}`,
-    ...status.dataPorts.map(({ host, portal }) => `data port   ${portal} for ${host}`),
+    ...status.dataPorts.map((port) => `data port   ${describePort(port)}`),
     `state       ${status.stateDirectory}`,
     `disks       ${status.diskCount}`,
     `arrays      ${status.arrayCount}`,
@@ -51,6 +51,11 @@ function formatStatus(status: Status): string {
     ...status.problems.map((problem) => `problem     ${problem}`),
   ]
   return `${lines.join('\n')}\n`
+}
+
+function describePort({ host, portal, secondsLeft }: DataPort): string {
+  const use = secondsLeft === null ? 'in use' : `closed in ${secondsLeft} s unless used`
+  return `${portal} for ${host}, ${use}`
 }
 
 function formatSessions(sessions: readonly Session[]): string {
@@ -62,7 +67,7 @@ function formatSessions(sessions: readonly Session[]): string {
       String(it.tsih),
       String(connection.cid),
       connection.remote,
-      connection.local,
+      connection.dynamicPort ? `${connection.local} (dynamic)` : connection.local,
       it.authentication,
     ]),
   )

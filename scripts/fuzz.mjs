@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz`: sequences of PDUs from peers that know no secret, against a server.
- * Options are passed on: npm run fuzz -- --minutes 10
+ * `npm run fuzz`: sequences of PDUs from peers that know no secret, or with --host from one that does and wants
+ * what is another's, against a server. Options are passed on: npm run fuzz -- --minutes 10
  */
 import { join } from 'node:path'
 import { ensureNpmPackages, root, run } from './prerequisites.mjs'

@@ -35,3 +35,15 @@ export function askAdmin(
     outgoing.end(input === undefined ? undefined : JSON.stringify(input))
   })
 }
+
+/** As `askAdmin`, but anything that is not granted is an error that says why. */
+export async function askAdminOk<T>(
+  stateDirectory: string,
+  method: string,
+  path: string,
+  input?: object,
+): Promise<T> {
+  const { status, body } = await askAdmin(stateDirectory, method, path, input)
+  if (status >= 200 && status < 300) return body as T
+  throw new Error(`${method} ${path} got status ${status}: ${JSON.stringify(body)}`)
+}

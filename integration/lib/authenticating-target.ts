@@ -1,5 +1,5 @@
 /** A server with one LUN, and hosts that must authenticate. */
-import { askAdmin } from './admin-api.ts'
+import { askAdminOk } from './admin-api.ts'
 import type { Host } from './chap-wire.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { TargetProcess } from './target-process.ts'
@@ -61,6 +61,5 @@ export class AuthenticatingTarget {
 
 /** `secret set`, with its input as the admin API has it. */
 export async function setSecret(target: TargetProcess, secret: object): Promise<void> {
-  const { status, body } = await askAdmin(target.stateDirectory, 'POST', '/api/v1/secrets', secret)
-  if (status !== 200) throw new Error(`secret set: ${status} ${JSON.stringify(body)}`)
+  await askAdminOk(target.stateDirectory, 'POST', '/api/v1/secrets', secret)
 }

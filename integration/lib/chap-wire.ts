@@ -39,8 +39,13 @@ export class ChapWire {
   }
 
   /** A connection on which CHAP has been agreed on. Without a target name, for discovery. */
-  static async open(port: number, host: Host, targetName?: string): Promise<ChapWire> {
-    const chap = new ChapWire(await LoginWire.open(port, randomBytes(1)[0]), host)
+  static async open(
+    port: number,
+    host: Host,
+    targetName?: string,
+    isid = randomBytes(1)[0],
+  ): Promise<ChapWire> {
+    const chap = new ChapWire(await LoginWire.open(port, isid), host)
     const answer = await chap.wire.ask(security, [
       ...chap.names(targetName),
       ['AuthMethod', 'CHAP'],

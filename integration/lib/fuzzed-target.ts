@@ -2,21 +2,18 @@
 import { AuthenticatingTarget, oneWay } from './authenticating-target.ts'
 import { ChapWire } from './chap-wire.ts'
 import { type FuzzCounts, type FuzzOptions, fuzzLogins } from './login-fuzz.ts'
-import { residentBytes } from './memory.ts'
+import { ServerHealth } from './server-health.ts'
 import type { TargetProcess } from './target-process.ts'
-
-/** What garbage may wait for its collector, beside the slabs that a server keeps. */
-const growthBytesMax = 128 * 2 ** 20
 
 export class FuzzedTarget {
   readonly process: TargetProcess
   readonly #targetName: string
-  readonly #residentBefore: number
+  readonly #health: ServerHealth
 
   private constructor({ process, targetName }: AuthenticatingTarget) {
     this.process = process
     this.#targetName = targetName
-    this.#residentBefore = residentBytes(process.pid)
+    this.#health = new ServerHealth(process)
   }
 
   /** Nobody gets in without a secret. */
@@ -32,12 +29,8 @@ export class FuzzedTarget {
 
   /** What is not as it was before; empty when all is well. */
   async complaints(): Promise<string[]> {
-    const complaints: string[] = []
-    if (!this.process.running) return [`the server has ended:\n${this.process.log.slice(-2000)}`]
-    const growth = residentBytes(this.process.pid) - this.#residentBefore
-    if (growth > growthBytesMax) complaints.push(`the server has grown by ${growth} bytes`)
-    const faults = this.process.log.match(/^.*(connection failed|internal-error).*$/gm) ?? []
-    complaints.push(...faults)
+    const complaints = this.#health.complaints()
+    if (!this.process.running) return complaints
     const sessions = await this.process.command<unknown[]>('session', 'list')
     if (sessions.length > 0) complaints.push(`there are sessions: ${JSON.stringify(sessions)}`)
     const chap = await ChapWire.open(this.process.port, oneWay, this.#targetName)

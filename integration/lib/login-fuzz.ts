@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { encodePairs } from './login-wire.ts'
+import { Random } from './random.ts'
 import { encodePdu } from './raw-pdu.ts'
 
 export interface FuzzOptions {
@@ -50,35 +51,6 @@ export async function fuzzLogins(options: FuzzOptions): Promise<FuzzCounts> {
   }
   await Promise.all(Array.from({ length: atOnce }, work))
   return counts
-}
-
-/** mulberry32: small, fast, and the same everywhere. */
-class Random {
-  #state: number
-
-  constructor(seed: number, index: number) {
-    this.#state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b)) >>> 0
-  }
-
-  /** From 0 to `end` - 1. */
-  below(end: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * end)
-  }
-
-  chance(percent: number): boolean {
-    return this.below(100) < percent
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)] as T
-  }
-
-  bytes(length: number): Buffer {
-    return Buffer.from(Array.from({ length }, () => this.below(256)))
-  }
 }
 
 async function runSequence(

@@ -1,6 +1,6 @@
 /** A server with one LUN, and sessions with it in which a test holds every PDU in its hands. */
 import { join } from 'node:path'
-import { askAdmin } from './admin-api.ts'
+import { askAdminOk } from './admin-api.ts'
 import { noise } from './attacked-target.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { type LoginOptions, RawConnection } from './raw-connection.ts'
@@ -33,16 +33,16 @@ export class ProbedTarget {
     const path = join(temporaryDirectory(), 'disk')
     const array = { name: 'array', level: 'raid0', disks: [path], chunkSizeBytes: 64 * KiB }
     const partition = { array: 'array', name: 'probed', sizeBytes: 8 * MiB, host: '*' }
-    await ask(stateDirectory, 'POST', '/api/v1/disks/create', { path, sizeBytes: 32 * MiB })
-    await ask(stateDirectory, 'POST', '/api/v1/arrays', array)
-    const { grants } = await ask<PartitionInfo>(
+    await askAdminOk(stateDirectory, 'POST', '/api/v1/disks/create', { path, sizeBytes: 32 * MiB })
+    await askAdminOk(stateDirectory, 'POST', '/api/v1/arrays', array)
+    const { grants } = await askAdminOk<PartitionInfo>(
       stateDirectory,
       'POST',
       '/api/v1/partitions',
       partition,
     )
     const lun = grants[0]?.lun ?? -1
-    const { targetName } = await ask<{ targetName: string }>(
+    const { targetName } = await askAdminOk<{ targetName: string }>(
       stateDirectory,
       'GET',
       '/api/v1/status',
@@ -92,7 +92,7 @@ export class ProbedTarget {
   /** Waits until the server has no more than `count` connections of this session. */
   async hasConnections({ tsih }: WireSession, count: number): Promise<void> {
     for (;;) {
-      const sessions = await ask<{ tsih: number; connections: readonly unknown[] }[]>(
+      const sessions = await askAdminOk<{ tsih: number; connections: readonly unknown[] }[]>(
         this.process.stateDirectory,
         'GET',
         '/api/v1/sessions',
@@ -117,11 +117,4 @@ export class ProbedTarget {
     initiator.close()
     return Buffer.concat(parts.map(({ data }) => data))
   }
-}
-
-/** One request to the admin API, which is to be granted; spares a process for each command. */
-async function ask<T>(stateDirectory: string, method: string, path: string, input?: object) {
-  const { status, body } = await askAdmin(stateDirectory, method, path, input)
-  if (status >= 200 && status < 300) return body as T
-  throw new Error(`${method} ${path} got status ${status}: ${JSON.stringify(body)}`)
 }

@@ -161,7 +161,7 @@ export class RawConnection {
   }
 
   /** Sends a command that takes `readBytes` or brings `dataOut` as immediate data; answers with its task tag. */
-  startCommand(lun: number, cdb: Buffer, readBytes: number, dataOut?: Buffer): number {
+  startCommand(lun: number | Buffer, cdb: Buffer, readBytes: number, dataOut?: Buffer): number {
     const initiatorTaskTag = this.#nextTaskTag++
     const direction = (readBytes > 0 ? read : 0) | (dataOut === undefined ? 0 : write)
     this.sendPdu({
@@ -178,7 +178,7 @@ export class RawConnection {
 
   /** Runs one command to its end, with no other in flight. */
   async command(
-    lun: number,
+    lun: number | Buffer,
     cdb: Buffer,
     readBytes = 0,
     dataOut?: Buffer,

@@ -17,7 +17,8 @@ export interface PduFields {
   readonly totalAhsLength?: number
   /** The length that is claimed; by default that of `data`. */
   readonly dataSegmentLength?: number
-  readonly lun?: number
+  /** A number below 256, or all eight bytes. */
+  readonly lun?: number | Buffer
   /** Bytes 8 to 15 of a Login Request, where other PDUs have the LUN. */
   readonly isidAndTsih?: Buffer
   readonly initiatorTaskTag?: number
@@ -42,7 +43,8 @@ export function encodePdu(fields: PduFields, digests: Digests): Buffer {
   bhs.writeUInt16BE(fields.specific ?? 0, 2)
   bhs[4] = fields.totalAhsLength ?? 0
   bhs.writeUIntBE(fields.dataSegmentLength ?? data.length, 5, 3)
-  bhs[9] = fields.lun ?? 0
+  if (Buffer.isBuffer(fields.lun)) fields.lun.copy(bhs, 8)
+  else bhs[9] = fields.lun ?? 0
   fields.isidAndTsih?.copy(bhs, 8)
   bhs.writeUInt32BE(fields.initiatorTaskTag ?? 0xffffffff, 16)
   for (const [index, word] of (fields.words ?? []).entries()) {

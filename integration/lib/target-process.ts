@@ -1,7 +1,7 @@
 /** platterd as its users run it: a process of its own, with its command line. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { askAdmin } from './admin-api.ts'
+import { askAdmin, askAdminOk } from './admin-api.ts'
 import type { CapturedPlace } from './capture/traffic-capture.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { BackgroundProcess, type Outcome, run } from './command.ts'
@@ -204,8 +204,7 @@ export class TargetProcess {
       ['partitions', partition],
       ['grants', grant],
     ] as const) {
-      const { status, body } = await askAdmin(this.stateDirectory, 'POST', `/api/v1/${what}`, input)
-      if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`)
+      await askAdminOk(this.stateDirectory, 'POST', `/api/v1/${what}`, input)
     }
   }
 

@@ -180,8 +180,8 @@ export const otherFields: Readonly<Record<string, (pdu: CapturedPdu) => readonly
   },
   [lunField]: ({ header }) => {
     const first = header.readUInt16BE(8)
-    // Of the other ways to address a unit it shows no number.
-    const isNumber = first >> 14 <= 1
+    // Of the other ways to address a unit it shows no number, or the last byte alone.
+    const isNumber = first <= 0xff || first >> 14 === 1
     return withLun.includes(header.readUInt8(0) & 0x3f) && isNumber ? [String(first & 0x3fff)] : []
   },
   // tshark reads digests as if their first byte were the most significant.

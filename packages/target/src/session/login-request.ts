@@ -19,7 +19,11 @@ export interface LoginHeader {
   readonly tsih: number
   readonly cid: number
   readonly initiatorTaskTag: number
+  readonly versionMax: number
+  readonly versionMin: number
 }
+
+const unchanging = ['isid', 'tsih', 'cid', 'initiatorTaskTag', 'versionMax', 'versionMin'] as const
 
 /** What the text of the first request said of the two nodes. */
 export interface LoginNames {
@@ -30,14 +34,14 @@ export interface LoginNames {
 
 /** The fields of a request that stay the same; nothing of the request is kept. */
 export function headerOf(request: LoginRequest): LoginHeader {
-  const { buffer, isidPosition, tsih, cid, initiatorTaskTag } = request
+  const { buffer, isidPosition, tsih, cid, initiatorTaskTag, versionMax, versionMin } = request
   const isid = buffer.toString('hex', isidPosition, isidPosition + 6)
-  return { isid, tsih, cid, initiatorTaskTag }
+  return { isid, tsih, cid, initiatorTaskTag, versionMax, versionMin }
 }
 
 /** Throws a ProtocolError if a later request differs from the first. */
 export function checkUnchanged(first: LoginHeader, now: LoginHeader): void {
-  for (const field of ['isid', 'tsih', 'cid', 'initiatorTaskTag'] as const) {
+  for (const field of unchanging) {
     if (now[field] !== first[field]) {
       throw refused(
         `${field} changed in the midst of a login, from ${first[field]} to ${now[field]}`,

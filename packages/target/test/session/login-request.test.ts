@@ -54,6 +54,23 @@ t.test('version 0 is the only one (RFC 7143 section 11.12.4)', async (t) => {
   t.match(send(target(), range, names), { outcome: 'full-feature', versionActive: 0 })
 })
 
+t.test('a later request has the versions of the first (RFC 7143 section 11.12.4)', async (t) => {
+  for (const change of [{ versionMax: 1 }, { versionMin: 1, versionMax: 1 }]) {
+    const login = target()
+    send(login, toOperational, [...names, ...authNone])
+    const answer = send(login, { ...toFullFeature, ...change })
+    refuses(t, answer, LoginStatus.InitiatorError, /versionMax changed .* from 0 to 1/)
+  }
+  const wide = { versionMin: 0, versionMax: 2 }
+  const login = target()
+  send(login, { ...toOperational, ...wide }, [...names, ...authNone])
+  const narrowed = send(login, { ...toFullFeature, versionMax: 0 })
+  refuses(t, narrowed, LoginStatus.InitiatorError, /versionMax changed/)
+  const same = target()
+  send(same, { ...toOperational, ...wide }, [...names, ...authNone])
+  t.match(send(same, { ...toFullFeature, ...wide }), { outcome: 'full-feature', versionActive: 0 })
+})
+
 t.test('stages go from 0 to 1 or 3 and from 1 to 3, and in no other way', async (t) => {
   const first: RequestFields[] = [
     { currentStage: 2 },

@@ -1,7 +1,7 @@
 /** Authentication by CHAP: with libiscsi, and at the wire what libiscsi does not do. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import {
   AuthenticatingTarget,
   longUser,
@@ -12,7 +12,7 @@ import {
 import { asks, base64, type Challenge, ChapWire, hash, hex } from '../lib/chap-wire.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run, runOk } from '../lib/command.ts'
-import { LoginWire, toFullFeature } from '../lib/login-wire.ts'
+import { LoginWire, type Pairs, toFullFeature } from '../lib/login-wire.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 
@@ -163,6 +163,82 @@ t.test('nobody gets around it, or learns whether a target is here', async (t) =>
   early.close()
   const wrong = await ChapWire.open(port, oneWay, `${targetName}x`)
   t.equal((await wrong.respond(await wrong.challenge())).status, 0x0203, 'but who is known does')
+})
+
+const discovery = ['SessionType', 'Discovery'] as const
+
+/** A login that shows nothing, in one request, from the security stage. Without a target name, for discovery. */
+async function enterWithNone(server: TargetProcess, initiatorName: string, name?: string) {
+  const wire = await LoginWire.open(server.port, 9)
+  const wanted = name === undefined ? discovery : (['TargetName', name] as const)
+  const pairs: Pairs = [['InitiatorName', initiatorName], wanted, ['AuthMethod', 'None']]
+  const answer = await wire.ask({ currentStage: 0, transit: true, nextStage: 3 }, pairs)
+  return { wire, answer }
+}
+
+/** Neither to a session nor to discovery: it is told nothing, and the connection is closed. */
+async function mustAuthenticate(t: Test, server: TargetProcess, initiatorName: string) {
+  for (const name of [await server.targetName(), undefined]) {
+    const { wire, answer } = await enterWithNone(server, initiatorName, name)
+    t.match(answer, { status: 0x0201, transit: false, tsih: 0 })
+    t.same(answer.keys, {})
+    t.ok(await wire.connection.isClosedWithin(10_000))
+  }
+  const sessions = await server.command<{ initiatorName: string }[]>('session', 'list')
+  t.notOk(sessions.some((it) => it.initiatorName === initiatorName))
+}
+
+t.test('a floor of one host is higher than that of the server', async (t) => {
+  const free = 'iqn.2026-11.org.platter:free'
+  await target.process.command('host', 'create', free)
+  const open = await enterWithNone(target.process, free, targetName)
+  t.equal(open.answer.status, 0, 'the server itself asks for nothing')
+  await target.process.command('host', 'set', free, '--min-auth', 'chap')
+  open.wire.close()
+  await target.process.command('host', 'create', oneWay.initiatorName, '--min-auth', 'chap-mutual')
+  const oneSided = await ChapWire.open(port, oneWay, targetName)
+  const refused = await oneSided.respond(await oneSided.challenge())
+  t.match(refused, { status: 0x0201, transit: false, tsih: 0 }, 'one secret is not enough')
+  t.ok(await oneSided.wire.connection.isClosedWithin(10_000))
+  await mustAuthenticate(t, target.process, free)
+  const other = await enterWithNone(target.process, 'iqn.2026-11.org.platter:other', targetName)
+  t.equal(other.answer.status, 0, "it is that host's alone")
+  other.wire.close()
+  for (const host of [free, oneWay.initiatorName]) {
+    await target.process.command('host', 'delete', host, '--yes')
+  }
+  const again = await ChapWire.open(port, oneWay, targetName)
+  t.match(await again.respond(await again.challenge()), { status: 0, transit: true })
+  again.close()
+})
+
+t.test('one host need not authenticate where all others must', async (t) => {
+  const strict = await TargetProcess.start(temporaryDirectory(), ['--min-auth', 'chap'])
+  const name = await strict.targetName()
+  const [lab, other] = ['lab', 'other'].map((it) => `iqn.2026-11.org.platter:${it}`) as [
+    string,
+    string,
+  ]
+  await strict.command('host', 'create', lab, '--allow-unauthenticated')
+  await strict.command('host', 'create', other, '--min-auth', 'none')
+  for (const wanted of [name, undefined]) {
+    const { wire, answer } = await enterWithNone(strict, lab, wanted)
+    t.match(answer, { status: 0, transit: true, nextStage: 3 })
+    wire.close()
+  }
+  await mustAuthenticate(t, strict, other)
+  await mustAuthenticate(t, strict, 'iqn.2026-11.org.platter:unknown')
+  const secret = await strict.try('secret', 'set', lab, '--file', secretFile())
+  t.equal(secret.status, 0, secret.stderr)
+  await mustAuthenticate(t, strict, lab)
+  const chap = await ChapWire.open(strict.port, { ...oneWay, initiatorName: lab, user: lab }, name)
+  t.match(
+    await chap.respond(await chap.challenge()),
+    { status: 0, transit: true },
+    'its own counts',
+  )
+  chap.close()
+  t.equal(await strict.stop(), 0)
 })
 
 t.test('who fails again and again is slowed down, and seen; it can still get in', async (t) => {

@@ -176,12 +176,12 @@ async function enterWithNone(server: TargetProcess, initiatorName: string, name?
   return { wire, answer }
 }
 
-/** Neither to a session nor to discovery: it is told nothing, and the connection is closed. */
+/** Neither to a session nor to discovery: it is told that None will not do, and the connection is closed. */
 async function mustAuthenticate(t: Test, server: TargetProcess, initiatorName: string) {
   for (const name of [await server.targetName(), undefined]) {
     const { wire, answer } = await enterWithNone(server, initiatorName, name)
     t.match(answer, { status: 0x0201, transit: false, tsih: 0 })
-    t.same(answer.keys, {})
+    t.same(answer.keys, { AuthMethod: 'Reject' })
     t.ok(await wire.connection.isClosedWithin(10_000))
   }
   const sessions = await server.command<{ initiatorName: string }[]>('session', 'list')

@@ -77,6 +77,10 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
         /64 61 74 61 .*data/,
       ],
       ...[/Relative target port: 0x1/, /Target port group: 0x1/, /Internet SCSI \(iSCSI\)/],
+      ...[
+        new RegExp(`SCSI name string:\\n +${targetName},t,0x0001\\n`),
+        new RegExp(`Target device that .*\\n(?:.*\\n)* +SCSI name string:\\n +${targetName}\\n`),
+      ],
     )
     await check(t, 'sg_vpd --page=0x86', /HEADSUP=1 ORDSUP=1 SIMPSUP=1/, / V_SUP=1/)
     await check(t, 'sg_vpd --page=0x8f')
@@ -86,6 +90,8 @@ t.test('sg3_utils decodes what a partition answers', needs, async (t) => {
       ...[/Maximum unmap LBA count: 524288/, /unmap block descriptor count: 256/],
       ...[/Optimal unmap granularity: 8 blocks/, /granularity alignment valid: true/],
       /Maximum write same length: 0x8000 blocks/,
+      ...[/Maximum atomic transfer length: 2048 blocks/, /Atomic alignment: 0 .*permitted/],
+      ...[/atomic boundary: 2048 blocks/, /Maximum atomic boundary size: 2048 blocks/],
     )
     await check(t, 'sg_vpd --page=0xb1', /Non-rotating medium/)
     await check(

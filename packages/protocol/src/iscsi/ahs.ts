@@ -1,5 +1,5 @@
 /** Additional header segments, which a SCSI Command may carry (RFC 7143 section 11.2.2). */
-import { BHS_LENGTH } from './bhs.ts'
+import { BHS_LENGTH, headerLength } from './bhs.ts'
 import { ProtocolError } from './errors.ts'
 import { RejectReason } from './status.ts'
 
@@ -30,7 +30,7 @@ export class AdditionalHeaderSegments {
   read(buffer: Buffer, base: number): this {
     this.extendedCdbLength = 0
     this.bidirectionalReadLength = null
-    const end = base + BHS_LENGTH + 4 * (buffer[base + 4] as number)
+    const end = base + headerLength(buffer, base)
     for (let at = base + BHS_LENGTH; at < end; ) {
       const length = buffer.readUInt16BE(at)
       const segmentEnd = at + AHS_HEADER_LENGTH + length

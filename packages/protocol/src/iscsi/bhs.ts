@@ -7,6 +7,11 @@ export const RESERVED_TAG = 0xffffffff
 /** Length of the basic header segment, in bytes. */
 export const BHS_LENGTH = 48
 
+/** Length of the header at `buffer[base …]` with its additional segments, without a digest, in bytes. */
+export function headerLength(buffer: Buffer, base: number): number {
+  return BHS_LENGTH + 4 * (buffer[base + 4] as number)
+}
+
 type FieldName<F extends readonly Layout[]> = Extract<F[number]['property'], string>
 
 /**

@@ -4,7 +4,12 @@ import type { LoginStatus, RejectReason } from './status.ts'
 /** The answer that the breach calls for; `drop` is to close the connection without one. */
 export type ProtocolAnswer =
   | { readonly kind: 'reject'; readonly reason: RejectReason }
-  | { readonly kind: 'login'; readonly status: LoginStatus }
+  | {
+      readonly kind: 'login'
+      readonly status: LoginStatus
+      /** Text that goes with it. */
+      readonly pairs?: readonly (readonly [key: string, value: string])[]
+    }
   | { readonly kind: 'drop' }
 
 /** The peer broke the protocol. `code` names the subject; the message says what, got and wanted. */

@@ -2,7 +2,7 @@
  * A byte stream into PDUs, in any split: header first, then the data segment in the pieces in which
  * it comes, without copying where that can be (RFC 7143 sections 11.2 and 11.2.4).
  */
-import { BHS_LENGTH } from './bhs.ts'
+import { BHS_LENGTH, headerLength } from './bhs.ts'
 import { crc32c } from './digest.ts'
 import { ProtocolError } from './errors.ts'
 
@@ -107,7 +107,7 @@ export class Framer {
 
   /** `end` is where the header ends in the input. Returns how far that is taken in. */
   #headerComplete(buffer: Buffer, base: number, end: number): number {
-    const length = 4 * (buffer[base + 4] as number) + BHS_LENGTH
+    const length = headerLength(buffer, base)
     if (this.headerDigest) {
       const got = buffer.readUInt32LE(base + length)
       const wanted = crc32c(buffer, base, base + length)
@@ -211,7 +211,7 @@ export function sealPdu(
   headerDigest: boolean,
   dataDigest: boolean,
 ): void {
-  const headerEnd = base + BHS_LENGTH + 4 * (buffer[base + 4] as number)
+  const headerEnd = base + headerLength(buffer, base)
   if (headerDigest) buffer.writeUInt32LE(crc32c(buffer, base, headerEnd), headerEnd)
   if (dataLength === 0) return
   const data = headerEnd + (headerDigest ? DIGEST_LENGTH : 0)

@@ -2,7 +2,7 @@
 
 export * from './access-information.ts'
 export { AdditionalHeaderSegments, AhsType } from './ahs.ts'
-export { BasicHeader, BHS_LENGTH, RESERVED_TAG } from './bhs.ts'
+export { BasicHeader, BHS_LENGTH, headerLength, RESERVED_TAG } from './bhs.ts'
 export * from './challenges.ts'
 export * from './chap.ts'
 export { describePdu } from './describe.ts'

@@ -43,7 +43,7 @@ export interface KeyDefinition {
   readonly irrelevantInDiscovery: boolean
   /** A target may send it more than once in one exchange. */
   readonly repeatable: boolean
-  /** Unknown to peers of RFC 3720, so not offered unless something else than the default is wanted. */
+  /** Peers of RFC 3720 need not know it, so it is not offered unless something else than the default is wanted. */
   readonly laterThanRfc3720: boolean
   /** The longest value, in bytes; of a list, the longest element. */
   readonly valueBytesMax: number
@@ -168,6 +168,7 @@ const table: readonly KeyDefinition[] = [
     rule: { kind: 'declarative' },
     // No rule names a stage, and nothing but logs may depend on this key (RFC 7143 section 13.26).
     stages: login,
+    laterThanRfc3720: true,
   },
 
   // Authentication (RFC 7143 section 12).

@@ -37,6 +37,16 @@ export function parseName(text: string): IscsiName | undefined {
   return undefined
 }
 
+/** The SCSI name of an initiator port (RFC 7143 section 4.4.2). `isid` is twelve hexadecimal digits. */
+export function formatInitiatorPort(initiatorName: string, isid: string): string {
+  return `${initiatorName},i,0x${isid}`
+}
+
+/** The SCSI name of a target port, which is a portal group (RFC 7143 section 4.4.2). */
+export function formatTargetPort(targetName: string, targetPortalGroupTag: number): string {
+  return `${targetName},t,0x${targetPortalGroupTag.toString(16).padStart(4, '0')}`
+}
+
 /** Where a target can be reached. An IPv6 host stands here without brackets. */
 export interface TargetAddress {
   readonly host: string

@@ -24,6 +24,8 @@ export interface NegotiationOptions {
 
 /** Answers that are not values: the key keeps the value it had. */
 const nonValues: ReadonlySet<string> = new Set(['Reject', 'Irrelevant', 'NotUnderstood'])
+/** Of those, what no initiator is known to offer: it is a breach (RFC 7143 section 6.2). */
+const notForOffers: ReadonlySet<string> = new Set(['Reject', 'NotUnderstood'])
 
 /**
  * One negotiation, that of a login. Throws a ProtocolError where the peer breaks a rule that no answer
@@ -71,6 +73,10 @@ export class Negotiation {
     this.#received.set(key, value)
     if (this.#isAnswer(key, value)) {
       this.#unanswered.delete(key)
+      // Every peer must know the keys of RFC 3720 (RFC 7143 section 6.2).
+      if (value === 'NotUnderstood' && definition?.laterThanRfc3720 === false) {
+        throw broken(`text key ${key} is not understood`)
+      }
       if (!nonValues.has(value))
         this.#agreed.set(key, checkAnswer(definition, this.#sent.get(key), value))
       return undefined
@@ -176,6 +182,7 @@ export class Negotiation {
 
   #select(definition: KeyDefinition, offered: string): string {
     const { name, irrelevantInDiscovery } = definition
+    if (notForOffers.has(offered)) throw broken(`text key ${name} came with an offer of ${offered}`)
     const discovery = this.#options.sessionType === 'Discovery'
     if ((irrelevantInDiscovery && discovery) || offered === 'Irrelevant') return 'Irrelevant'
     const selected = select(definition, offered, this.#bound(name))
@@ -201,9 +208,11 @@ export class Negotiation {
 
   /** Our own value of a negotiated key, as we would offer it; empty if it is not of our policy. */
   #preference(name: string): string {
-    const { policy } = this.#options
+    const { policy, sessionType } = this.#options
     const parameter = policyOf[name]
     if (parameter === undefined) return ''
+    // A discovery session has nothing to recover (RFC 7143 section 7.4.1).
+    if (name === 'ErrorRecoveryLevel' && sessionType === 'Discovery') return '0'
     const value = policy[parameter]
     if (typeof value === 'boolean') return formatBoolean(value)
     return typeof value === 'number' ? `${value}` : value.join(',')

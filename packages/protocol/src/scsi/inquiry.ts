@@ -15,7 +15,6 @@ export const VersionDescriptor = {
   Sam5: 0x00a0,
   Spc4: 0x0460,
   Sbc3: 0x04c0,
-  Iscsi: 0x0960,
 } as const
 
 export interface InquiryCdb {

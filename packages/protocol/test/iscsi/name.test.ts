@@ -1,7 +1,9 @@
 import t from 'tap'
 import {
+  formatInitiatorPort,
   formatIscsiUrl,
   formatTargetAddress,
+  formatTargetPort,
   NAME_BYTES_MAX,
   parseIscsiUrl,
   parseName,
@@ -123,3 +125,12 @@ t.test('an iscsi URL is written as it is read', async (t) => {
     t.equal(url && formatIscsiUrl(url), text)
   }
 })
+
+t.test(
+  'a SCSI port has the name of its node, with ISID or portal group (RFC 7143 section 4.4.2)',
+  async (t) => {
+    t.equal(formatInitiatorPort(iqn, '00023d000001'), `${iqn},i,0x00023d000001`)
+    t.equal(formatTargetPort(iqn, 1), `${iqn},t,0x0001`)
+    t.equal(formatTargetPort(iqn, 0xffff), `${iqn},t,0xffff`)
+  },
+)

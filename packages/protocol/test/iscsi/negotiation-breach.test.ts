@@ -23,6 +23,31 @@ t.test('declarations out of range break the negotiation', async (t) => {
   refuses(t, target(), 'SessionType', 'Ordinary')
 })
 
+t.test(
+  'Reject and NotUnderstood are no offers, of whatever key (RFC 7143 section 6.2)',
+  async (t) => {
+    for (const value of ['Reject', 'NotUnderstood']) {
+      for (const key of ['HeaderDigest', 'MaxBurstLength', 'InitialR2T', 'TaskReporting']) {
+        refuses(t, target(), key, value)
+        refuses(t, target({ sessionType: 'Discovery' }), key, value)
+        refuses(t, initiator(), key, value)
+      }
+    }
+  },
+)
+
+t.test('a peer that does not understand a key of RFC 3720 breaks the negotiation', async (t) => {
+  for (const [key] of initiator().offer()) {
+    const negotiation = initiator()
+    negotiation.offer()
+    refuses(t, negotiation, key, 'NotUnderstood')
+  }
+  const later = initiator({ policy: { ...generous, iSCSIProtocolLevel: 2 } })
+  later.offer()
+  t.equal(answerOf(later, 'iSCSIProtocolLevel', 'NotUnderstood'), undefined)
+  t.equal(later.result().iSCSIProtocolLevel, 1)
+})
+
 t.test('a key that comes twice breaks the negotiation', async (t) => {
   for (const [key, value] of [
     ['MaxBurstLength', '4096'],

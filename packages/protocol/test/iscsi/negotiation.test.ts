@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { NODE_ARCHITECTURE } from '../../src/iscsi/keys.ts'
 import type { Negotiation, NegotiationOptions } from '../../src/iscsi/negotiation.ts'
 import { type NegotiationPolicy, standardPolicy } from '../../src/iscsi/session-parameters.ts'
 import { answerOf, generous, initiator, target } from '../support/negotiations.ts'
@@ -169,7 +170,7 @@ t.test('an inadmissible offer is answered Reject, and the default stays', async 
     ['DefaultTime2Wait', '-1'],
     ['HeaderDigest', 'CRC64'],
     ['DataDigest', ''],
-    ['MaxOutstandingR2T', 'NotUnderstood'],
+    ['MaxOutstandingR2T', 'many'],
   ]
   const negotiation = target()
   for (const [key, offered] of cases) t.equal(answerOf(negotiation, key, offered), 'Reject', key)
@@ -211,6 +212,15 @@ t.test('in a discovery session keys of data transfer are Irrelevant', async (t) 
   t.match(negotiation.result(), { maxConnections: 1, initialR2T: true, headerDigest: 'CRC32C' })
 })
 
+t.test('ErrorRecoveryLevel of a discovery session is 0 (RFC 7143 section 7.4.1)', async (t) => {
+  for (const offered of ['0', '1', '2']) {
+    const policy = { ...standardPolicy, errorRecoveryLevel: 2 }
+    const negotiation = target({ sessionType: 'Discovery', policy })
+    t.equal(answerOf(negotiation, 'ErrorRecoveryLevel', offered), '0')
+    t.equal(negotiation.result().errorRecoveryLevel, 0)
+  }
+})
+
 t.test('an offer of Irrelevant is answered alike', async (t) => {
   const negotiation = target()
   t.equal(answerOf(negotiation, 'MaxConnections', 'Irrelevant'), 'Irrelevant')
@@ -249,7 +259,7 @@ t.test('an offer that is refused leaves the default', async (t) => {
   const negotiation = initiator()
   negotiation.offer()
   t.equal(answerOf(negotiation, 'MaxBurstLength', 'Reject'), undefined)
-  t.equal(answerOf(negotiation, 'InitialR2T', 'NotUnderstood'), undefined)
+  t.equal(answerOf(negotiation, 'InitialR2T', 'Reject'), undefined)
   t.equal(answerOf(negotiation, 'HeaderDigest', 'Reject'), undefined)
   t.match(negotiation.result(), { maxBurstLength: 262144, initialR2T: true, headerDigest: 'None' })
 })
@@ -267,6 +277,6 @@ t.test('an answer that can only be one may be left out (RFC 7143 section 6.2.2)'
 
 t.test('a peer may not know a declaration', async (t) => {
   const negotiation = target()
-  t.same(negotiation.declare('TargetAlias', 'san'), ['TargetAlias', 'san'])
-  t.equal(answerOf(negotiation, 'TargetAlias', 'NotUnderstood'), undefined)
+  t.same(negotiation.declare(NODE_ARCHITECTURE, 'x'), [NODE_ARCHITECTURE, 'x'])
+  t.equal(answerOf(negotiation, NODE_ARCHITECTURE, 'NotUnderstood'), undefined)
 })

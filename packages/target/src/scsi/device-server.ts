@@ -199,7 +199,7 @@ export class DeviceServer implements TaskExecutor {
     return 'complete'
   }
 
-  /** Every nexus is told (SAM-5 section 6.3.3), and so are all paths of the host that asked for it. */
+  /** Every nexus is told (SAM-5 section 6.3), and so are all paths of the host that asked for it. */
   #reset(unit: LogicalUnit): void {
     unit.reset()
     for (const nexus of this.#nexuses) {

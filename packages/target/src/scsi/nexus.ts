@@ -44,7 +44,8 @@ export class ScsiNexus implements Nexus {
   #view: UnitView
   /** Every nexus of the device server, this one with them: what it does may concern the others. */
   readonly peers: ReadonlySet<ScsiNexus>
-  readonly #transport: NexusTransport | undefined
+  /** Absent only where nothing is to be told or taken back. */
+  readonly transport: NexusTransport | undefined
   /** Unit attention conditions by unit, oldest first, none twice: so their number is bounded. */
   readonly #attentions = new Map<LogicalUnit, Sense[]>()
   /** Units whose power on this nexus has been told of, or will be. */
@@ -60,12 +61,12 @@ export class ScsiNexus implements Nexus {
     this.#viewOf = viewOf
     this.#view = viewOf(initiatorPort)
     this.peers = peers
-    this.#transport = transport
+    this.transport = transport
     this.#noteUnits()
   }
 
   get answersQueries(): boolean {
-    return this.#transport?.answersQueries === true
+    return this.transport?.answersQueries === true
   }
 
   /** Whether the initiator port of that name sees `unit`, logged in or not. */
@@ -98,7 +99,7 @@ export class ScsiNexus implements Nexus {
    * none of their storage operations is under way any more: at once if none is.
    */
   abortTasks(unit: LogicalUnit, except: ScsiTask, done: () => void): number {
-    if (this.#transport === undefined) {
+    if (this.transport === undefined) {
       done()
       return 0
     }
@@ -108,7 +109,7 @@ export class ScsiNexus implements Nexus {
       count++
       return true
     }
-    this.#transport.abortTasks(chosen, done)
+    this.transport.abortTasks(chosen, done)
     return count
   }
 
@@ -133,7 +134,7 @@ export class ScsiNexus implements Nexus {
   #report(lun: number, attention: Sense): void {
     const bytes = Buffer.alloc(8)
     encodeLun(bytes, 0, lun)
-    this.#transport?.reportEvent(bytes, encodeSense(this.units.get(lun), attention))
+    this.transport?.reportEvent(bytes, encodeSense(this.units.get(lun), attention))
   }
 
   /** Establishes a unit attention condition, unless the same is pending or the unit is not seen here. */
@@ -168,8 +169,8 @@ export class ScsiNexus implements Nexus {
 
   /** Ends its tasks for which `senseOf` has sense data, as `NexusTransport.failTasks` does. */
   failTasks(senseOf: (task: ScsiTask) => Buffer | null, done: () => void): void {
-    if (this.#transport === undefined) done()
-    else this.#transport.failTasks(senseOf, done)
+    if (this.transport === undefined) done()
+    else this.transport.failTasks(senseOf, done)
   }
 
   /** It sees other units from now on, or may change others: the initiator is told, if that is so. */

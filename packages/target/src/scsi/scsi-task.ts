@@ -44,6 +44,11 @@ export interface Nexus {
 export interface NexusTransport {
   /** Whether the initiator may ask about tasks and events, and reset its nexus (SAM-5 sections 7.6, 7.8 to 7.10). */
   readonly answersQueries: boolean
+  /** The SCSI device and its port that the nexus leads to, by the names that the transport gives them. */
+  readonly targetDevice: string
+  readonly targetPort: string
+  /** What the transport conforms to on this nexus, as a version descriptor (SPC-4 section 6.6.2). */
+  readonly versionDescriptor: number
   /**
    * Aborts the tasks of the nexus that `chosen` picks, each asked about once, as task management
    * does. `done` is called when the last of their storage operations has ended; at once if none is

@@ -123,7 +123,8 @@ export class Authentication {
     const method =
       without && methods.includes('None') ? 'None' : methods.find((it) => this.#allows(it))
     if (method === undefined) {
-      throw failed(`none of the authentication methods ${list} is acceptable`)
+      const message = `none of the authentication methods ${list} is acceptable`
+      throw failed(message, offered === undefined ? [] : [['AuthMethod', 'Reject']])
     }
     this.#state = { expects: method === 'CHAP' ? 'CHAP_A' : 'nothing' }
     return offered === undefined ? [] : [['AuthMethod', method]]
@@ -201,6 +202,6 @@ function expectKeys(
   }
 }
 
-function failed(message: string): ProtocolError {
-  return refused(message, LoginStatus.AuthenticationFailure)
+function failed(message: string, pairs?: readonly TextPair[]): ProtocolError {
+  return refused(message, LoginStatus.AuthenticationFailure, pairs)
 }

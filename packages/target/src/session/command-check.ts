@@ -1,5 +1,7 @@
-/** What no SCSI Command of a valid initiator is like (RFC 7143 sections 11.3 and 13). */
+/** What no SCSI Command of a valid initiator is like (RFC 7143 sections 11.2.2, 11.3 and 13). */
 import {
+  AdditionalHeaderSegments,
+  Opcode,
   ProtocolError,
   RESERVED_TAG,
   RejectReason,
@@ -9,6 +11,20 @@ import {
 
 /** The last task attribute that is defined (RFC 7143 section 11.3.1). */
 const ACA = 4
+
+/** All the segments there are: the rest of a CDB of 260 bytes, and a bidirectional read length. */
+export const AHS_LENGTH_MAX = 248 + 8
+
+const segments = new AdditionalHeaderSegments()
+
+/** Throws the ProtocolError that refuses a PDU for the additional header segments at `buffer[base + 48]`. */
+export function checkAdditional(opcode: number, buffer: Buffer, base: number): void {
+  if (opcode !== Opcode.ScsiCommand) {
+    const message = 'additional header segments in a PDU that is no SCSI Command'
+    throw refused(RejectReason.InvalidPduField, message)
+  }
+  segments.read(buffer, base)
+}
 
 /** Throws the ProtocolError that refuses `command` and ends its connection, if there is reason to. */
 export function checkCommand(

@@ -11,6 +11,7 @@ import {
   ProtocolError,
   type SessionParameters,
 } from '@platter/protocol/iscsi'
+import { AHS_LENGTH_MAX } from './command-check.ts'
 import type { CloseReason, ConnectionSink } from './connection-sink.ts'
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-state.ts'
 import { FullFeaturePhase } from './full-feature-phase.ts'
@@ -74,6 +75,7 @@ export class TargetConnection implements FramerHandler {
       setPaused: (paused) => this.#setPaused(paused),
     })
     this.#phase = this.#login
+    this.#framer.ahsLengthMax = AHS_LENGTH_MAX
     this.#move('transportConnected')
   }
 

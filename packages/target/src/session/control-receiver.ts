@@ -3,7 +3,7 @@
  * order, and hands it to the function that acts on it. One for each connection.
  */
 import {
-  BHS_LENGTH,
+  headerLength,
   LogoutReason,
   LogoutRequest,
   NopOut,
@@ -33,8 +33,7 @@ export class ControlReceiver {
 
   /** A PDU begins, with the header at `buffer[base …]`; its data segment comes by `take`. */
   begin(buffer: Buffer, base: number): void {
-    const length = BHS_LENGTH + 4 * (buffer[base + 4] as number)
-    this.#header = Buffer.from(buffer.subarray(base, base + length))
+    this.#header = Buffer.from(buffer.subarray(base, base + headerLength(buffer, base)))
     this.#data = Buffer.allocUnsafe(buffer.readUIntBE(base + 5, 3))
   }
 

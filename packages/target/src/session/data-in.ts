@@ -6,13 +6,12 @@
 import { BHS_LENGTH, DataIn, dataPosition, pduLength, RESERVED_TAG } from '@platter/protocol/iscsi'
 import type { VolumeError } from '../scsi/scsi-task.ts'
 import type { ConnectionSink } from './connection-sink.ts'
+import type { Responder } from './responder.ts'
 import type { Task } from './task.ts'
 
 /** What the sender needs of its connection. */
 export interface DataInPort {
-  readonly sink: ConnectionSink
-  readonly headerDigest: boolean
-  readonly dataDigest: boolean
+  readonly responder: Responder
   /** The initiator's MaxRecvDataSegmentLength, and the session's MaxBurstLength, in bytes. */
   readonly sendSegmentMax: number
   readonly maxBurstLength: number
@@ -20,14 +19,12 @@ export interface DataInPort {
   endTask(task: Task): void
   /** Sends the response of a task that moved no data. */
   respond(task: Task): void
-  /** Fills ExpCmdSN and MaxCmdSN, and when `hasStatus` the next StatSN. */
-  stamp(pdu: DataIn, hasStatus: boolean): void
-  /** Fills in the digests and the padding of a PDU laid out at `base`. */
-  seal(buffer: Buffer, base: number, dataLength: number): void
 }
 
 export class DataInSender {
   readonly #port: DataInPort
+  readonly #responder: Responder
+  readonly #sink: ConnectionSink
   readonly #pdu = new DataIn()
   /** Tasks whose next PDU has to wait for room in the output; bounded by the command window. */
   readonly #blocked: Task[] = []
@@ -36,15 +33,18 @@ export class DataInSender {
 
   constructor(port: DataInPort) {
     this.#port = port
+    this.#responder = port.responder
+    this.#sink = port.responder.sink
   }
 
   /** To be called when the connection's parameters are settled, and when one of them changes. */
   configure(): void {
-    const { sink, headerDigest, dataDigest, sendSegmentMax } = this.#port
+    const { headerDigest, dataDigest } = this.#responder
+    const { sendSegmentMax } = this.#port
     this.#dataAt = dataPosition(0, 0, headerDigest)
     const overhead = pduLength(0, 0, headerDigest, dataDigest) + 4
     // Segments are of whole words where they can be (RFC 7143 section 11.7).
-    this.#segmentMax = Math.min(sendSegmentMax, sink.slabMaxBytes - overhead) & ~3
+    this.#segmentMax = Math.min(sendSegmentMax, this.#sink.slabMaxBytes - overhead) & ~3
   }
 
   start(task: Task): void {
@@ -67,7 +67,7 @@ export class DataInSender {
 
   /** Sends what can be sent now; false when the task has to wait for room. */
   #advance(task: Task): boolean {
-    const { sink } = this.#port
+    const sink = this.#sink
     while (task.dataInSent < task.dataInLength) {
       if (sink.backlogBytes > sink.backlogLimitBytes) return false
       const length = this.#nextLength(task)
@@ -109,7 +109,7 @@ export class DataInSender {
   }
 
   #readLater(task: Task, offset: number, readLength: number, length: number): boolean {
-    const slab = this.#port.sink.takeSlab(this.#lengthOnWire(readLength))
+    const slab = this.#sink.takeSlab(this.#lengthOnWire(readLength))
     if (slab === undefined) return false
     task.dataInSlab = slab
     task.dataInPending = length
@@ -120,7 +120,7 @@ export class DataInSender {
 
   /** A read begun by `#readLater` has ended. */
   readEnded(task: Task, error: VolumeError | null): void {
-    const { sink } = this.#port
+    const sink = this.#sink
     const slab = task.dataInSlab as Buffer
     task.dataInSlab = null
     if (task.ioEnded()) {
@@ -141,7 +141,8 @@ export class DataInSender {
   }
 
   #lengthOnWire(dataLength: number): number {
-    return pduLength(0, dataLength, this.#port.headerDigest, this.#port.dataDigest)
+    const { headerDigest, dataDigest } = this.#responder
+    return pduLength(0, dataLength, headerDigest, dataDigest)
   }
 
   /** Writes the header of a PDU whose data are in place; true when it carried the status. */
@@ -166,8 +167,8 @@ export class DataInSender {
       setResidual(pdu, task.transferLength, task.expectedDataTransferLength)
       this.#port.endTask(task)
     }
-    this.#port.stamp(pdu, last)
-    this.#port.seal(buffer, base, length)
+    this.#responder.stamp(pdu, last)
+    this.#responder.seal(buffer, base, length)
     return last
   }
 }

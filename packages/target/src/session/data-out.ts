@@ -14,7 +14,7 @@ import {
   RejectReason,
 } from '@platter/protocol/iscsi'
 import type { IoCompletion, VolumeError } from '../scsi/scsi-task.ts'
-import type { ConnectionSink } from './connection-sink.ts'
+import type { Responder } from './responder.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 
 /** The unit in which data reach the medium: the page cache's, and a multiple of every block size. */
@@ -35,15 +35,11 @@ export type DataFault = (typeof DataFault)[keyof typeof DataFault]
 
 /** What the receiver needs of its connection and session. */
 export interface DataOutPort {
-  readonly sink: ConnectionSink
+  readonly responder: Responder
   readonly maxBurstLength: number
   readonly firstBurstLength: number
   readonly maxOutstandingR2T: number
   nextTargetTransferTag(task: Task): number
-  /** Queues an R2T: fills StatSN, ExpCmdSN and MaxCmdSN, and seals it. */
-  sendReadyToTransfer(pdu: ReadyToTransfer): void
-  /** Room for the header of one PDU; the position in `sink.slab`. */
-  reservePdu(): number
   /** Bytes copied aside for the medium grew or shrank: input must pause above a bound. */
   asideChanged(bytes: number): void
   /** The SCSI layer must end the task for its `dataFault`. */
@@ -150,6 +146,9 @@ export class DataOutReceiver {
     }
     if (solicited && (task.r2tCount === 0 || task.r2tTag[task.r2tHead] !== pdu.targetTransferTag)) {
       throw breach(`TargetTransferTag ${pdu.targetTransferTag} is not the R2T due for its task`)
+    }
+    if (solicited && !isLunOf(task, pdu)) {
+      throw breach('the LUN is not that of the command', RejectReason.InvalidPduField)
     }
     const head = task.r2tHead
     const dataSN = solicited ? (task.r2tDataSN[head] as number) : task.unsolicitedDataSN
@@ -288,8 +287,9 @@ export class DataOutReceiver {
     task.r2tEnd[entry] = task.requested + length
     task.r2tDataSN[entry] = 0
     task.r2tCount++
-    const base = this.#port.reservePdu()
-    const pdu = this.#r2t.init(this.#port.sink.slab, base)
+    const { responder } = this.#port
+    const base = responder.reserve(0)
+    const pdu = this.#r2t.init(responder.sink.slab, base)
     pdu.final = true
     pdu.copyLun(task.lunBuffer, task.lunPosition)
     pdu.initiatorTaskTag = task.initiatorTaskTag
@@ -298,13 +298,15 @@ export class DataOutReceiver {
     pdu.bufferOffset = task.requested
     pdu.desiredDataTransferLength = length
     task.requested += length
-    this.#port.sendReadyToTransfer(pdu)
+    responder.readyToTransfer(pdu)
   }
 }
 
-function breach(message: string): ProtocolError {
-  return new ProtocolError('data-out', message, {
-    kind: 'reject',
-    reason: RejectReason.ProtocolError,
-  })
+/** Only beside a Target Transfer Tag does the LUN say something (RFC 7143 section 11.7.4). */
+function isLunOf({ lunBuffer }: Task, { buffer, lunPosition }: DataOut): boolean {
+  return lunBuffer.compare(buffer, lunPosition, lunPosition + lunBuffer.length) === 0
+}
+
+function breach(message: string, reason: RejectReason = RejectReason.ProtocolError): ProtocolError {
+  return new ProtocolError('data-out', message, { kind: 'reject', reason })
 }

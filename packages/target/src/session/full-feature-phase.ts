@@ -7,16 +7,16 @@ import {
   BHS_LENGTH,
   DataOut,
   type FramerHandler,
+  headerLength,
   Opcode,
   ProtocolError,
   RESERVED_TAG,
-  type ReadyToTransfer,
   RejectReason,
   ScsiCommand,
 } from '@platter/protocol/iscsi'
 import type { Nexus, VolumeError } from '../scsi/scsi-task.ts'
 import { Acknowledgements } from './acknowledgements.ts'
-import { checkCommand } from './command-check.ts'
+import { AHS_LENGTH_MAX, checkAdditional, checkCommand } from './command-check.ts'
 import { Turn } from './command-window.ts'
 import type { CloseReason, ConnectionSink } from './connection-sink.ts'
 import type { ControlContext } from './control-pdu.ts'
@@ -34,7 +34,8 @@ type Use = (typeof Use)[keyof typeof Use]
 /** Write data copied aside, above which a connection stops taking in PDUs, in bytes. */
 const ASIDE_LIMIT = 8 * 1024 * 1024
 
-/** Where every PDU of an initiator has its ExpStatSN. */
+/** Where every PDU of an initiator has its TotalAHSLength and its ExpStatSN. */
+const TOTAL_AHS_LENGTH_OFFSET = 4
 const EXP_STAT_SN_OFFSET = 28
 
 /** What the phase needs of the connection it belongs to. */
@@ -71,8 +72,6 @@ export class FullFeaturePhase
   readonly remote: string
   readonly local: string
   readonly nexus: Nexus
-  readonly headerDigest: boolean
-  readonly dataDigest: boolean
   #sendSegmentMax = 0
   readonly maxBurstLength: number
   readonly firstBurstLength: number
@@ -90,7 +89,7 @@ export class FullFeaturePhase
   #final = false
   #isCommand = false
   /** Of the PDU that is coming in, kept while its data wait for their digest. */
-  readonly #header = Buffer.alloc(BHS_LENGTH)
+  readonly #header = Buffer.alloc(BHS_LENGTH + AHS_LENGTH_MAX)
   #asideBytes = 0
   #tagSerial = 0
   #open = true
@@ -104,8 +103,6 @@ export class FullFeaturePhase
     this.remote = port.remote
     this.local = port.local
     this.nexus = port.session.nexus
-    this.headerDigest = port.responder.headerDigest
-    this.dataDigest = port.responder.dataDigest
     const { parameters } = port.session
     this.maxBurstLength = parameters.maxBurstLength
     this.firstBurstLength = parameters.firstBurstLength
@@ -135,10 +132,11 @@ export class FullFeaturePhase
     this.#use = Use.Discard
     this.#task = null
     this.#acknowledgements.note(buffer.readUInt32BE(base + EXP_STAT_SN_OFFSET))
-    if (this.dataDigest) buffer.copy(this.#header, 0, base, base + BHS_LENGTH)
+    if (this.responder.dataDigest)
+      buffer.copy(this.#header, 0, base, base + headerLength(buffer, base))
     const opcode = (buffer[base] as number) & 0x3f
     const hasData = buffer.readUIntBE(base + 5, 3) > 0
-    if (opcode === Opcode.ScsiCommand && this.dataDigest && hasData) {
+    if (opcode === Opcode.ScsiCommand && this.responder.dataDigest && hasData) {
       // Until its data are verified the command may turn out never to have come.
       this.#use = Use.Command
     } else {
@@ -149,6 +147,7 @@ export class FullFeaturePhase
   /** A PDU begins to act, with its header at `buffer[base …]`. */
   #begin(opcode: number, buffer: Buffer, base: number): void {
     try {
+      if (buffer[base + TOTAL_AHS_LENGTH_OFFSET] !== 0) checkAdditional(opcode, buffer, base)
       if (opcode === Opcode.ScsiCommand) this.#scsiCommand(buffer, base)
       else if (opcode === Opcode.DataOut) this.#dataOutHeader(buffer, base)
       else {
@@ -307,14 +306,6 @@ export class FullFeaturePhase
 
   // Ports of the two data movers.
 
-  stamp(pdu: { statSN: number; expCmdSN: number; maxCmdSN: number }, hasStatus: boolean): void {
-    this.responder.stamp(pdu, hasStatus)
-  }
-
-  seal(buffer: Buffer, base: number, dataLength: number): void {
-    this.responder.seal(buffer, base, dataLength)
-  }
-
   nextTargetTransferTag(task: Task): number {
     this.#tagSerial = (this.#tagSerial + 1) & 0x7fff
     return this.#tagSerial * 0x10000 + task.slot
@@ -323,14 +314,6 @@ export class FullFeaturePhase
   nextTag(): number {
     this.#tagSerial = (this.#tagSerial + 1) & 0x7fff
     return this.#tagSerial * 0x10000 + 0xffff
-  }
-
-  reservePdu(): number {
-    return this.responder.reserve(0)
-  }
-
-  sendReadyToTransfer(pdu: ReadyToTransfer): void {
-    this.responder.readyToTransfer(pdu)
   }
 
   asideChanged(bytes: number): void {

@@ -95,10 +95,11 @@ export function namesOf(pairs: readonly TextPair[]): LoginNames {
   return { sessionType, initiatorName, targetName }
 }
 
-/** The login is to fail with `status`. */
+/** The login is to fail with `status`, and with `pairs` as its text. */
 export function refused(
   message: string,
   status: LoginStatus = LoginStatus.InitiatorError,
+  pairs: readonly TextPair[] = [],
 ): ProtocolError {
-  return new ProtocolError('login', message, { kind: 'login', status })
+  return new ProtocolError('login', message, { kind: 'login', status, pairs })
 }

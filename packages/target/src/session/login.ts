@@ -112,9 +112,9 @@ export class TargetLogin {
       return this.#receive(request, data)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      const { answer } = error
-      const status = answer.kind === 'login' ? answer.status : LoginStatus.InitiatorError
-      return this.#fail(request, status, error.message)
+      const { answer, message } = error
+      if (answer.kind !== 'login') return this.#fail(request, LoginStatus.InitiatorError, message)
+      return this.#fail(request, answer.status, message, answer.pairs)
     }
   }
 
@@ -325,9 +325,14 @@ export class TargetLogin {
     return { ...ending, outcome: 'full-feature', identity, parameters: negotiation.result() }
   }
 
-  #fail(request: LoginRequest, status: LoginStatus, detail: string): LoginAnswer {
+  #fail(
+    request: LoginRequest,
+    status: LoginStatus,
+    detail: string,
+    pairs: readonly TextPair[] = [],
+  ): LoginAnswer {
     this.#stage = { name: 'over' }
-    return { ...this.#fields(request, NO_TEXT), status, outcome: 'failed', detail }
+    return { ...this.#fields(request, encodeText(pairs)), status, outcome: 'failed', detail }
   }
 
   /** A response that agrees to nothing yet. */

@@ -5,8 +5,8 @@
 import {
   AsyncEvent,
   AsyncMessage,
-  BHS_LENGTH,
   dataPosition,
+  headerLength,
   LogoutResponse,
   NopIn,
   pduLength,
@@ -180,16 +180,17 @@ export class Responder {
     this.send(base, 0)
   }
 
-  /** Reject with the header of the PDU that is refused, at `buffer[base]`. */
+  /** Reject with the header of the PDU that is refused, at `buffer[base]`, its additional segments too. */
   reject(reason: number, buffer: Buffer, base: number): void {
-    const at = this.reserve(BHS_LENGTH)
+    const length = headerLength(buffer, base)
+    const at = this.reserve(length)
     const pdu = new Reject().init(this.sink.slab, at)
     pdu.reason = reason
     pdu.initiatorTaskTag = RESERVED_TAG
-    pdu.dataSegmentLength = BHS_LENGTH
+    pdu.dataSegmentLength = length
     this.stamp(pdu, true)
-    this.#put(at, buffer.subarray(base, base + BHS_LENGTH))
-    this.send(at, BHS_LENGTH)
+    this.#put(at, buffer.subarray(base, base + length))
+    this.send(at, length)
   }
 
   /** Async Message: an event with its parameters (RFC 7143 section 11.9). */

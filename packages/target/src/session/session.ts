@@ -4,6 +4,8 @@
  */
 import {
   AsyncEvent,
+  formatInitiatorPort,
+  formatTargetPort,
   RESERVED_TAG,
   type ScsiCommand,
   type SessionParameters,
@@ -63,6 +65,9 @@ const IMMEDIATE_TASKS = 8
 /** The iSCSIProtocolLevel from which on the functions of RFC 7144 may be used. */
 export const RFC_7144_LEVEL = 2
 
+/** The version descriptor of iSCSI at level 0 (RFC 7144 section 4.2). */
+const ISCSI_VERSION = 0x0960
+
 /** How long an aborted task waits for what its R2Ts asked for, in ms: open-iscsi may send no more. */
 const ABORTED_DATA_MS = 2000
 
@@ -89,6 +94,8 @@ export class Session {
 
   constructor(options: {
     identity: SessionIdentity
+    targetName: string
+    targetPortalGroupTag: number
     parameters: SessionParameters
     window: CommandWindow
     executor: TaskExecutor
@@ -97,9 +104,14 @@ export class Session {
     this.parameters = options.parameters
     this.window = options.window
     this.executor = options.executor
-    const { initiatorName, isid } = options.identity
-    this.nexus = this.executor.openNexus(`${initiatorName},i,0x${isid}`, {
-      answersQueries: options.parameters.iSCSIProtocolLevel >= RFC_7144_LEVEL,
+    const { identity, targetName, targetPortalGroupTag } = options
+    const { initiatorName, isid } = identity
+    const { iSCSIProtocolLevel } = options.parameters
+    this.nexus = this.executor.openNexus(formatInitiatorPort(initiatorName, isid), {
+      answersQueries: iSCSIProtocolLevel >= RFC_7144_LEVEL,
+      targetDevice: targetName,
+      targetPort: formatTargetPort(targetName, targetPortalGroupTag),
+      versionDescriptor: ISCSI_VERSION + iSCSIProtocolLevel,
       abortTasks: (chosen, done) => abortAll(tasksOf([this], chosen), done),
       failTasks: (senseOf, done) => failAll(this, senseOf, done),
       reportEvent: (lun, sense) => this.#reportEvent(lun, sense),

@@ -201,6 +201,8 @@ export class TargetNode {
         isid: identity.isid,
         tsih: this.#nextTsih(),
       },
+      targetName: this.options.targetName,
+      targetPortalGroupTag: this.options.targetPortalGroupTag,
       parameters,
       window: new CommandWindow(cmdSN, this.options.limits.commandWindow),
       executor: this.options.executor,

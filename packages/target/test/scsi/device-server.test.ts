@@ -23,6 +23,7 @@ import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { Nexus } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { FakeTask, type Outcome } from '../support/fake-task.ts'
+import { nexusTransport } from '../support/nexus-transport.ts'
 import { cdbOf, run, verdict } from '../support/scsi-run.ts'
 import { ShownUnits, viewOf } from '../support/shown-units.ts'
 
@@ -189,14 +190,11 @@ t.test('a task is for a unit whatever LUN its initiator port sees it at', async 
 t.test('events that an initiator did not cause are told to it at once', async (t) => {
   const { server } = await start()
   const told: string[] = []
-  const transport = {
-    answersQueries: false,
-    abortTasks: () => {},
-    failTasks: (_: unknown, done: () => void) => done(),
-    reportEvent: (lun: Buffer, sense: Buffer) => {
+  const transport = nexusTransport({
+    reportEvent: (lun, sense) => {
       told.push(`${lun[1]} ${sense.toString('hex', 12, 14)}`)
     },
-  }
+  })
   server.openNexus('iqn.2024-01.org.example:b,i,0x2', transport)
   t.same(told, [], 'power on is for it to find out')
   server.removeUnit(0)
@@ -246,12 +244,7 @@ t.test('queries and the reset of a nexus are told as supported where they are', 
     encodeReportFunctionsCdb(bytes, at, { extended: false, allocationLength: 4 }),
   )
   for (const answersQueries of [false, true]) {
-    const transport = {
-      answersQueries,
-      abortTasks: () => {},
-      failTasks: () => {},
-      reportEvent: () => {},
-    }
+    const transport = nexusTransport({ answersQueries })
     const nexus = server.openNexus('iqn.2024-01.org.example:b,i,0x2', transport)
     await ready(server, nexus)
     const { data } = await run(server, { nexus, lun: 0, cdb })

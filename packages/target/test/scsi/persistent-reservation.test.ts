@@ -9,7 +9,9 @@ import {
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { commands } from '../../src/scsi/command-table.ts'
+import type { NexusTransport } from '../../src/scsi/scsi-task.ts'
 import { FakeTask } from '../support/fake-task.ts'
+import { nexusTransport } from '../support/nexus-transport.ts'
 import { Host, hosts } from '../support/reservation-run.ts'
 
 const CONFLICT = 'status 24'
@@ -185,20 +187,13 @@ t.test(
     const [a] = (await hosts('a')) as [Host]
     let finish = () => {}
     const aborted: string[] = []
-    const b = new Host(a.server, 'b', {
-      answersQueries: false,
-      failTasks: () => {},
-      reportEvent: () => {},
-      abortTasks: (chosen, done) => {
-        const nexus = b.nexus
-        const tasks = [
-          new FakeTask({ nexus, cdb: READ }),
-          new FakeTask({ nexus, cdb: READ, lun: 5 }),
-        ]
-        for (const [index, task] of tasks.entries()) if (chosen(task)) aborted.push(`task ${index}`)
-        finish = done
-      },
-    })
+    const abortTasks: NexusTransport['abortTasks'] = (chosen, done) => {
+      const nexus = b.nexus
+      const tasks = [new FakeTask({ nexus, cdb: READ }), new FakeTask({ nexus, cdb: READ, lun: 5 })]
+      for (const [index, task] of tasks.entries()) if (chosen(task)) aborted.push(`task ${index}`)
+      finish = done
+    }
+    const b = new Host(a.server, 'b', nexusTransport({ abortTasks }))
     await b.exec(TEST_UNIT_READY)
     await a.out('Register', { newKey: 1n })
     await b.out('Register', { newKey: 2n })

@@ -12,6 +12,7 @@ import { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import type { NexusTransport } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { FakeTask } from '../support/fake-task.ts'
+import { nexusTransport } from '../support/nexus-transport.ts'
 import { Host } from '../support/reservation-run.ts'
 import { run, verdict } from '../support/scsi-run.ts'
 import { viewOf } from '../support/shown-units.ts'
@@ -88,10 +89,7 @@ t.test('no command writes by a nexus to which the unit is read-only', async (t) 
 t.test('what a nexus has in progress ends when it may not do it any more', async (t) => {
   const tasks: FakeTask[] = []
   const senses: string[] = []
-  const transport: NexusTransport = {
-    answersQueries: false,
-    abortTasks: (_, done) => done(),
-    reportEvent: () => {},
+  const transport = nexusTransport({
     failTasks: (senseOf, done) => {
       for (const task of tasks) {
         const sense = senseOf(task)
@@ -99,7 +97,7 @@ t.test('what a nexus has in progress ends when it may not do it any more', async
       }
       done()
     },
-  }
+  })
   const { server, unit, a, see } = await start(transport)
   const other = makeUnit(2).unit
   await see('a', [

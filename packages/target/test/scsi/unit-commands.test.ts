@@ -36,10 +36,14 @@ import {
 import t from 'tap'
 import { LogicalUnit, type LogicalUnitOptions } from '../../src/scsi/logical-unit.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
-import { cdbOf, serve, verdict } from '../support/scsi-run.ts'
+import { nexusTransport } from '../support/nexus-transport.ts'
+import { cdbOf, run, serve, verdict } from '../support/scsi-run.ts'
+import { ShownUnits } from '../support/shown-units.ts'
 
 const MIB = 1024 * 1024
 const UUID = '7b2d6f0a-5d0e-4c8f-9a11-0123456789ab'
+
+const TARGET = nexusTransport().targetDevice
 
 const makeUnit = (options: Partial<LogicalUnitOptions> = {}): LogicalUnit =>
   new LogicalUnit({
@@ -86,6 +90,21 @@ t.test(
   },
 )
 
+t.test('the transport is claimed by the version descriptor of its nexus', async (t) => {
+  const server = new ShownUnits()
+  server.addUnit(0, makeUnit())
+  for (const versionDescriptor of [0x0960, 0x0961, 0x0962]) {
+    const nexus = server.openNexus(`${TARGET},i,0x1`, nexusTransport({ versionDescriptor }))
+    for (const lun of [0, 9]) {
+      const { data } = await run(server, { nexus, lun, cdb: inquiryCdb(null) })
+      const iscsi = decodeStandardInquiry(data as Buffer).versionDescriptors.filter(
+        (descriptor) => descriptor >> 5 === 0x0960 >> 5,
+      )
+      t.same(iscsi, [versionDescriptor])
+    }
+  }
+})
+
 t.test('every VPD page that page 00h lists is there, in order, and no other', async (t) => {
   const execute = await serve(makeUnit())
   const listed = decodeSupportedPages((await execute(inquiryCdb(0))).data as Buffer)
@@ -116,6 +135,8 @@ t.test('VPD pages tell the identity and limits of the unit', async (t) => {
       [0, 'films'],
       [1, '\0\0\0\x01'],
       [1, '\0\0\0\x01'],
+      [1, `${TARGET},t,0x0001\0`.padEnd(40, '\0')],
+      [2, `${TARGET}\0\0`],
     ],
   )
   t.match(decodeBlockLimits(await page(VpdPage.BlockLimits)), {

@@ -27,10 +27,15 @@ const write = { opcode: 0x2a, blocks: 16, write: true } as const
 const block = Buffer.alloc(512, 0xbb)
 
 /** The last PDU is rejected, the connection ends, and nothing was written. */
-function refuses(t: Test, { initiator, volume }: ReturnType<typeof start>, message: RegExp): void {
+function refuses(
+  t: Test,
+  { initiator, volume }: ReturnType<typeof start>,
+  message: RegExp,
+  reason: RejectReason = RejectReason.ProtocolError,
+): void {
   const rejected = initiator.receiveAll(Reject)
   t.equal(rejected.length, 1)
-  t.equal(rejected[0]?.reason, RejectReason.ProtocolError)
+  t.equal(rejected[0]?.reason, reason)
   t.match(initiator.sink.closed, { reason: 'protocol-error', detail: message })
   t.equal(initiator.connection.state, 'FREE')
   t.same(volume.writes, [])
@@ -97,6 +102,25 @@ t.test('solicited data follow their R2T (UNH 7.1)', async (t) => {
     const ttts = initiator.receiveAll(ReadyToTransfer).map((pdu) => pdu.targetTransferTag)
     initiator.dataOut({ tag, ...fields(ttts) }, Buffer.alloc(length))
     refuses(t, session, message)
+  }
+})
+
+t.test('solicited data name the LUN of their command (RFC 7143 section 4.2.5.3)', async (t) => {
+  for (const [commanded, named] of [
+    [0, 1],
+    [5, 0],
+  ] as const) {
+    const session = start()
+    const { initiator } = session
+    // Without a Target Transfer Tag the field is reserved.
+    const tag = initiator.command({ ...write, lun: commanded, final: false })
+    initiator.dataOut({ tag, offset: 0, lun: named }, Buffer.alloc(1024))
+    const [r2t] = initiator.receiveAll(ReadyToTransfer)
+    t.equal(r2t!.buffer[r2t!.lunPosition + 1], commanded)
+    session.volume.writes.length = 0
+    const ttt = r2t!.targetTransferTag
+    initiator.dataOut({ tag, ttt, offset: 1024, lun: named }, Buffer.alloc(2048))
+    refuses(t, session, /LUN is not that of the command/, RejectReason.InvalidPduField)
   }
 })
 

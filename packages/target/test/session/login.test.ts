@@ -127,11 +127,13 @@ t.test('a method that we do not allow fails the authentication', async (t) => {
   for (const list of ['KRB5', 'SRP,KRB5', '']) {
     const answer = send(target(), toOperational, [...names, ['AuthMethod', list]])
     refuses(t, answer, LoginStatus.AuthenticationFailure)
+    t.same(pairsOf(answer), { AuthMethod: 'Reject' })
   }
   const none = send(target({ requirementOf: chapOnly }), toOperational, [...names, ...authNone])
   refuses(t, none, LoginStatus.AuthenticationFailure)
   const silent = send(target({ requirementOf: chapOnly }), toOperational, names)
   refuses(t, silent, LoginStatus.AuthenticationFailure)
+  t.same(pairsOf(silent), {}, 'nothing was offered')
 })
 
 t.test('of a list of methods the first that is allowed is taken', async (t) => {

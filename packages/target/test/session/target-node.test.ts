@@ -255,3 +255,17 @@ t.test('of joins that wait at once only as many are let in as there is room for'
   t.throws(() => again.loggedIn(), status(LoginStatus.TooManyConnections))
   t.match(again.sink.closed, { reason: 'login-failed' })
 })
+
+t.test('a nexus is named by both its ports, and claims the level agreed on', async (t) => {
+  for (const [level, versionDescriptor] of [
+    ['0', 0x0960],
+    ['1', 0x0961],
+    ['2', 0x0962],
+  ] as const) {
+    const { node, executor } = makeNode(new HeldVolume(4096), { iSCSIProtocolLevel: 2 })
+    new ScriptedInitiator(node).login({ keys: { iSCSIProtocolLevel: level }, isid: '00023d00000f' })
+    t.equal(executor.nexuses[0]?.initiatorPort, `${INITIATOR_NAME},i,0x00023d00000f`)
+    const targetPort = `${TARGET_NAME},t,0x0001`
+    t.match(executor.transports[0], { targetDevice: TARGET_NAME, targetPort, versionDescriptor })
+  }
+})

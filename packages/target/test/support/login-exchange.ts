@@ -88,7 +88,9 @@ export function send(
 
 export function refuses(t: Test, answer: LoginAnswer, status: LoginStatus, reason?: RegExp): void {
   t.match(answer, { outcome: 'failed', status, transit: false })
-  t.equal(answer.text.length, 0)
+  // It tells nothing but that none of the methods offered will do.
+  const { AuthMethod = 'Reject', ...told } = pairsOf(answer)
+  t.same({ AuthMethod, ...told }, { AuthMethod: 'Reject' })
   if (reason !== undefined) t.match(answer.outcome === 'failed' && answer.detail, reason)
 }
 

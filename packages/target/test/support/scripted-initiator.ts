@@ -131,20 +131,23 @@ export class ScriptedInitiator {
     this.send(bytes)
   }
 
-  /** Sends one PDU: `fill` sets the fields of a view on a zeroed header. */
+  /** Sends one PDU: `fill` sets the fields of a view on a zeroed header, which `ahs` goes behind. */
   sendPdu<P extends { init(buffer: Buffer, base: number): P; dataSegmentLength: number }>(
     view: P,
     fill: (pdu: P) => void,
     data: Buffer = Buffer.alloc(0),
     spoil: (bytes: Buffer) => void = () => {},
+    ahs: Buffer = Buffer.alloc(0),
   ): void {
     const { header, data: withData } = this.#digests
-    const bytes = Buffer.alloc(pduLength(0, data.length, header, withData))
+    const bytes = Buffer.alloc(pduLength(ahs.length, data.length, header, withData))
     const pdu = view.init(bytes, 0)
     pdu.dataSegmentLength = data.length
+    bytes[4] = ahs.length / 4
+    ahs.copy(bytes, BHS_LENGTH)
     bytes.writeUInt32BE(this.#numbers.expStatSN, 28)
     fill(pdu)
-    data.copy(bytes, dataPosition(0, 0, header))
+    data.copy(bytes, dataPosition(0, ahs.length, header))
     sealPdu(bytes, 0, data.length, header, withData)
     spoil(bytes)
     this.send(bytes)
@@ -269,6 +272,8 @@ export class ScriptedInitiator {
       dataSN?: number
       offset: number
       final?: boolean
+      /** Below 256. */
+      lun?: number
       spoil?: (bytes: Buffer) => void
     },
     data: Buffer,
@@ -280,6 +285,7 @@ export class ScriptedInitiator {
         pdu.targetTransferTag = fields.ttt ?? 0xffffffff
         pdu.dataSN = fields.dataSN ?? 0
         pdu.bufferOffset = fields.offset
+        pdu.buffer[pdu.lunPosition + 1] = fields.lun ?? 0
         pdu.final = fields.final ?? true
       },
       data,

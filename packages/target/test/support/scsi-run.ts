@@ -5,6 +5,7 @@ import type { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { LogicalUnit } from '../../src/scsi/logical-unit.ts'
 import { FakeTask, type FakeTaskOptions, type Outcome } from './fake-task.ts'
 import type { HeldVolume } from './held-volume.ts'
+import { nexusTransport } from './nexus-transport.ts'
 import { ShownUnits } from './shown-units.ts'
 
 export function run(server: DeviceServer, options: FakeTaskOptions): Promise<Outcome> {
@@ -60,7 +61,7 @@ export type Execute = (
 export async function serve(unit: LogicalUnit): Promise<Execute> {
   const server = new ShownUnits()
   server.addUnit(0, unit)
-  const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1')
+  const nexus = server.openNexus('iqn.2024-01.org.example:a,i,0x1', nexusTransport())
   const execute: Execute = (cdb, dataOut = Buffer.alloc(0), segmentBytes = 65536) =>
     run(server, { nexus, cdb, dataOut, segmentBytes })
   await execute([0])

@@ -38,7 +38,7 @@ import {
 import { COPY_PIECE_BYTES, type CopyRange, copyRange } from '../block-copy.ts'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, flushThen } from '../command.ts'
-import { designatorsOf } from '../designators.ts'
+import { unitDesignators } from '../designators.ts'
 import type { LogicalUnit } from '../logical-unit.ts'
 import type { CopiesByListId, ScsiNexus } from '../nexus.ts'
 import type { ScsiTask } from '../scsi-task.ts'
@@ -180,7 +180,7 @@ function findUnit(target: CopyTarget, nexus: ScsiNexus): LogicalUnit | Sense {
   if (target.isNull) return copyAborted
   if (target.association !== Association.LogicalUnit) return copyTargetNotReachable
   for (const unit of nexus.units.values()) {
-    const named = designatorsOf(unit).some(
+    const named = unitDesignators(unit).some(
       ({ type, codeSet, association, value }) =>
         type === target.designatorType &&
         codeSet === target.codeSet &&

@@ -20,35 +20,36 @@ import {
 } from '@platter/protocol/scsi'
 import type { Command } from '../command.ts'
 import { CONTROL_USAGE, fail, sendParameterData } from '../command.ts'
-import { designatorsOf, VENDOR } from '../designators.ts'
+import { portDesignators, unitDesignators, VENDOR } from '../designators.ts'
 import { type LogicalUnit, UNMAP_DESCRIPTORS_MAX } from '../logical-unit.ts'
+import type { ScsiNexus } from '../nexus.ts'
 import type { ScsiTask } from '../scsi-task.ts'
 import { copyLimits } from './extended-copy.ts'
 
 const PRODUCT = 'PARTITION'
 const REVISION = '0.1'
 
-function inquiry(task: ScsiTask, unit: LogicalUnit): void {
+function inquiry(task: ScsiTask, unit: LogicalUnit, nexus: ScsiNexus): void {
   const fields = decodeInquiryCdb(task.cdb, task.cdbPosition)
   if (!fields.vitalProductData) {
     if (fields.pageCode !== 0) fail(task, invalidFieldInCdb(2))
-    else sendParameterData(task, standard(Peripheral.DirectAccess), fields.allocationLength)
+    else sendParameterData(task, standard(Peripheral.DirectAccess, nexus), fields.allocationLength)
     return
   }
   const encodePage = vpdPages.get(fields.pageCode)
   if (encodePage === undefined) fail(task, invalidFieldInCdb(2))
-  else sendParameterData(task, encodePage(unit), fields.allocationLength)
+  else sendParameterData(task, encodePage(unit, nexus), fields.allocationLength)
 }
 
 /** Where no unit is, the standard data say so; there are no VPD pages. */
-function inquiryWithoutUnit(task: ScsiTask): void {
+function inquiryWithoutUnit(task: ScsiTask, nexus: ScsiNexus): void {
   const fields = decodeInquiryCdb(task.cdb, task.cdbPosition)
   if (fields.vitalProductData) fail(task, invalidFieldInCdb(1, 0))
   else if (fields.pageCode !== 0) fail(task, invalidFieldInCdb(2))
-  else sendParameterData(task, standard(Peripheral.Unsupported), fields.allocationLength)
+  else sendParameterData(task, standard(Peripheral.Unsupported, nexus), fields.allocationLength)
 }
 
-function standard(peripheral: number): Buffer {
+function standard(peripheral: number, { transport }: ScsiNexus): Buffer {
   return encodeStandardInquiry({
     peripheral,
     version: 0x06,
@@ -60,7 +61,7 @@ function standard(peripheral: number): Buffer {
     revision: REVISION,
     versionDescriptors: [
       VersionDescriptor.Sam5,
-      VersionDescriptor.Iscsi,
+      ...(transport === undefined ? [] : [transport.versionDescriptor]),
       VersionDescriptor.Spc4,
       VersionDescriptor.Sbc3,
     ],
@@ -68,10 +69,10 @@ function standard(peripheral: number): Buffer {
 }
 
 /** The pages in ascending order, as page 00h lists them. */
-const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
+const vpdPages: ReadonlyMap<number, (unit: LogicalUnit, nexus: ScsiNexus) => Buffer> = new Map([
   [VpdPage.SupportedPages, () => encodeSupportedPages([...vpdPages.keys()])],
   [VpdPage.UnitSerialNumber, (unit) => encodeUnitSerialNumber(unit.uuid.replaceAll('-', ''))],
-  [VpdPage.DeviceIdentification, (unit) => encodeDeviceIdentification(designatorsOf(unit))],
+  [VpdPage.DeviceIdentification, deviceIdentification],
   [VpdPage.ExtendedInquiry, extendedInquiry],
   [VpdPage.ThirdPartyCopy, thirdPartyCopy],
   [VpdPage.BlockLimits, blockLimits],
@@ -81,6 +82,10 @@ const vpdPages: ReadonlyMap<number, (unit: LogicalUnit) => Buffer> = new Map([
   ],
   [VpdPage.LogicalBlockProvisioning, logicalBlockProvisioning],
 ])
+
+function deviceIdentification(unit: LogicalUnit, { transport }: ScsiNexus): Buffer {
+  return encodeDeviceIdentification([...unitDesignators(unit), ...portDesignators(transport)])
+}
 
 function extendedInquiry(): Buffer {
   return encodeExtendedInquiry({

@@ -135,8 +135,8 @@ async function serve(port) {
 /** @param {number} port @returns {Promise<Running>} */
 async function mount(port) {
   const mounted = await launch(platter, ['mount', `127.0.0.1:${port}`, mountpoint, '--json'])
-  const { partitions, directory } = mounted.said
-  for (const { name, sizeBytes } of partitions) {
+  const { servers, directory } = mounted.said
+  for (const { name, sizeBytes } of servers[0].partitions) {
     say('mount', `${join(directory, name)}, ${sizeBytes / MiB} MiB`)
   }
   return mounted

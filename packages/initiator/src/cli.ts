@@ -1,10 +1,13 @@
 /** The `platter` command line: targets found, mounted and unmounted. */
 import { Command, CommanderError } from 'commander'
+import { DAEMON_FLAG, reportFailure } from './cli/daemon.ts'
 import { discoverCommand } from './cli/discover-command.ts'
 import { failureOf } from './cli/failure.ts'
+import { fstabArguments } from './cli/fstab-arguments.ts'
 import { infoCommand } from './cli/info-command.ts'
 import { type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
+import { statusCommand } from './cli/status-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
 import { version } from './version.ts'
 
@@ -15,6 +18,10 @@ A partition of another machine as a file:
   $ mkdir /mnt/san
   $ platter mount 192.0.2.7 /mnt/san      (stays; Ctrl-C unmounts)
   $ mkfs.ext4 /mnt/san/scratch            (in another terminal)
+
+Several servers, each in a directory of its own, in the background:
+  $ platter mount --daemon 192.0.2.7 backup=192.0.2.8 /mnt/san
+  $ platter status --watch
 
 Over two networks at once, either of which may fail:
   $ platter mount 192.0.2.7 /mnt/san --portal 198.51.100.7
@@ -35,7 +42,7 @@ Exit codes: 0 done, 1 failed or refused, 2 command line not understood, 3 the ta
 export async function run(args: readonly string[], io: CliIo = processIo()): Promise<number> {
   const program = createProgram(io)
   try {
-    await program.parseAsync([...args], { from: 'user' })
+    await program.parseAsync([...(fstabArguments(args) ?? args)], { from: 'user' })
     return ExitCode.Ok
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -43,6 +50,7 @@ export async function run(args: readonly string[], io: CliIo = processIo()): Pro
       return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage
     }
     const { code, exitCode, message } = failureOf(error as Error)
+    if (args.includes(DAEMON_FLAG)) await reportFailure({ code, exitCode, message })
     const json = args.includes('--json')
     io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `platter: ${message}\n`)
     return exitCode
@@ -54,7 +62,7 @@ function createProgram(io: CliIo): Command {
     .description('Shows the partitions of iSCSI targets as files.')
     .version(version)
     .addHelpText('after', lesson)
-  const commands = [discoverCommand, infoCommand, mountCommand, unmountCommand]
+  const commands = [discoverCommand, infoCommand, mountCommand, statusCommand, unmountCommand]
   for (const command of commands.map((make) => make(io))) {
     program.addCommand(command)
   }

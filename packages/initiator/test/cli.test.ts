@@ -37,6 +37,11 @@ t.test('a command line that is not understood ends with 2, and says what was wan
       ['mount', '127.0.0.1', '/mnt', '--multi', 'both'],
       /Allowed choices are connections, sessions/,
     ],
+    [['mount', 'a=127.0.0.1', 'a=127.0.0.2', '/mnt'], /got two servers that are called a/],
+    [['mount', '.a=127.0.0.1', '/mnt'], /got \.a as a server's name/],
+    [['mount', '127.0.0.1', '127.0.0.2', '/mnt', '--portal', '127.0.0.3'], /write HOST\+HOST/],
+    [['mount', '127.0.0.1', '127.0.0.2', '/mnt', '--target', 'iqn.2026-11.x:y'], /for one server/],
+    [['mount', '127.0.0.1', '/mnt', '--layout', 'round'], /Allowed choices are flat, servers/],
     [['mount', '127.0.0.1', '/mnt', '--policy', 'best'], /Allowed choices are least-bytes, round-/],
     [['discover', '127.0.0.1', '--fast'], /unknown option '--fast'/],
   ]

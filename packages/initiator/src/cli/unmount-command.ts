@@ -1,8 +1,9 @@
 /** `platter unmount` */
 import path from 'node:path'
 import { Command } from 'commander'
-import { mountedType, unmount } from '../fuse/mountpoint.ts'
-import { CliFailure, type CliIo, ExitCode } from './io.ts'
+import { unmount } from '../fuse/mountpoint.ts'
+import type { CliIo } from './io.ts'
+import { requireMount } from './mount-status.ts'
 
 interface Flags {
   readonly lazy?: boolean
@@ -17,12 +18,7 @@ export function unmountCommand(io: CliIo): Command {
     .option('--json', 'answer in JSON')
     .action(async (argument: string, flags: Flags) => {
       const directory = path.resolve(argument)
-      const type = await mountedType(directory)
-      if (type !== 'fuse.platter') {
-        const got = type === undefined ? 'nothing' : `a file system of type ${type}`
-        const message = `${directory} has ${got} mounted on it, not partitions`
-        throw new CliFailure(ExitCode.Failed, 'not-mounted', message)
-      }
+      await requireMount(directory)
       await unmount(directory, { lazy: flags.lazy ?? false })
       io.out(
         flags.json === true ? `${JSON.stringify({ directory })}\n` : `${directory} unmounted\n`,

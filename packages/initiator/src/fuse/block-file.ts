@@ -1,20 +1,15 @@
-/** A block device as a regular file: of the device's size, which no program can change. */
+/** A block device as a regular file of the device's size. */
 import type { BlockDevice } from '../block/block-device.ts'
 import { Errno, errnoOf } from './errno.ts'
+import type { FileDone, MountedFile } from './mounted-file.ts'
 
-/** Bytes moved, or a negative errno. */
-export type FileDone = (result: number) => void
-
-export class BlockFile {
-  readonly name: string
-  readonly inode: number
+export class BlockFile implements MountedFile {
   readonly readOnly: boolean
   readonly #device: BlockDevice
 
-  constructor(device: BlockDevice, inode: number) {
-    this.name = device.name
-    this.inode = inode
-    this.readOnly = device.readOnly
+  /** With `readOnly` it can only be read, even if the device could be written to. */
+  constructor(device: BlockDevice, { readOnly = false } = {}) {
+    this.readOnly = device.readOnly || readOnly
     this.#device = device
   }
 
@@ -22,7 +17,6 @@ export class BlockFile {
     return this.#device.sizeBytes
   }
 
-  /** At the end of the device fewer bytes are read, and beyond it none. */
   read(offset: number, into: Buffer, position: number, length: number, done: FileDone): void {
     const count = Math.min(length, Math.max(0, this.sizeBytes - offset))
     if (count === 0) {
@@ -34,7 +28,6 @@ export class BlockFile {
     )
   }
 
-  /** At the end of the device fewer bytes are written, and beyond it there is no space, as on a disk. */
   write(offset: number, from: Buffer, position: number, length: number, done: FileDone): void {
     const count = Math.min(length, Math.max(0, this.sizeBytes - offset))
     if (count === 0) {
@@ -46,7 +39,6 @@ export class BlockFile {
     )
   }
 
-  /** As `write` with zeros, of any length; the target may give the space back. */
   zero(offset: number, length: number, done: FileDone): void {
     const count = Math.min(length, Math.max(0, this.sizeBytes - offset))
     if (count === 0) {
@@ -56,7 +48,6 @@ export class BlockFile {
     this.#device.zero(offset, count, (error) => done(error === null ? 0 : errnoOf(error)))
   }
 
-  /** Makes durable what was written. */
   flush(done: FileDone): void {
     this.#device.flush((error) => done(error === null ? 0 : errnoOf(error)))
   }

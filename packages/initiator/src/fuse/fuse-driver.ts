@@ -1,11 +1,8 @@
 /**
- * The seam between what a mount shows and how the kernel is spoken to. A driver gets a flat directory
- * of files, and answers the kernel's requests from it.
+ * The seam between what a mount shows and how the kernel is spoken to. A driver gets a tree of files,
+ * and answers the kernel's requests from it.
  */
-import type { BlockFile } from './block-file.ts'
-
-/** File names to files. */
-export type BlockDirectory = ReadonlyMap<string, BlockFile>
+import type { Tree } from './tree.ts'
 
 export interface MountOptions {
   /** An empty directory: see mountpoint.ts. */
@@ -16,5 +13,5 @@ export interface MountOptions {
   readonly allowOther: boolean
 }
 
-/** Mounts the files; resolves when programs can use them. */
-export type FuseDriver = (files: BlockDirectory, options: MountOptions) => Promise<void>
+/** Mounts the tree; resolves when programs can use its files. */
+export type FuseDriver = (tree: Tree, options: MountOptions) => Promise<void>

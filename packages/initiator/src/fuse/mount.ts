@@ -1,16 +1,12 @@
-/** A directory in which each block device is a file, from its mount to its end. */
-import type { BlockDevice } from '../block/block-device.ts'
-import { BlockFile } from './block-file.ts'
+/** A tree of files at a directory, from its mount to its end. */
 import { chooseDriver } from './choose-driver.ts'
 import type { FuseDriver } from './fuse-driver.ts'
 import { MountpointError, prepareMountpoint, unmount, untilUnmounted } from './mountpoint.ts'
+import type { Tree } from './tree.ts'
 
-/** The root directory has the one before. */
-const FIRST_INODE = 2
-
-export interface DeviceMountOptions {
+export interface TreeMountOptions {
   readonly directory: string
-  readonly devices: readonly BlockDevice[]
+  readonly tree: Tree
   readonly source: string
   readonly allowOther?: boolean
   /** Told when the mount of a process that has died was cleaned away. */
@@ -19,7 +15,7 @@ export interface DeviceMountOptions {
   readonly driver?: FuseDriver
 }
 
-export class DeviceMount {
+export class TreeMount {
   /** Absolute. */
   readonly directory: string
   readonly #stopLooking = new AbortController()
@@ -32,14 +28,12 @@ export class DeviceMount {
   }
 
   /** Rejects with a MountpointError that says what to do. */
-  static async mount(options: DeviceMountOptions): Promise<DeviceMount> {
-    const { devices, driver = chooseDriver('auto') } = options
+  static async mount(options: TreeMountOptions): Promise<TreeMount> {
+    const { tree, driver = chooseDriver('auto') } = options
     const directory = await prepareMountpoint(options.directory, options.onStale ?? (() => {}))
-    const files = devices.map((device, index) => new BlockFile(device, FIRST_INODE + index))
-    const byName = new Map(files.map((file) => [file.name, file]))
     const allowOther = options.allowOther ?? false
-    await driver(byName, { directory, source: options.source, allowOther })
-    return new DeviceMount(directory)
+    await driver(tree, { directory, source: options.source, allowOther })
+    return new TreeMount(directory)
   }
 
   /**

@@ -90,14 +90,26 @@ export async function untilUnmounted(directory: string, signal: AbortSignal): Pr
   }
 }
 
-/** The type of the file system that is mounted on the directory (proc(5), mountinfo), as `fuse.platter`. */
+/** The type of the file system that is mounted on the directory, as `fuse.platter`. */
 export async function mountedType(directory: string): Promise<string | undefined> {
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8')
-  for (const line of mounts.split('\n').reverse()) {
+  return (await mounts()).findLast((it) => it.directory === directory)?.type
+}
+
+/** The directories on which file systems of a type are mounted. */
+export async function mountsOfType(type: string): Promise<string[]> {
+  return (await mounts()).filter((it) => it.type === type).map(({ directory }) => directory)
+}
+
+/** All mounts, in their order (proc(5), mountinfo). */
+async function mounts(): Promise<{ readonly directory: string; readonly type: string }[]> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trimEnd().split('\n')
+  return lines.map((line) => {
     const [left = '', right = ''] = line.split(' - ')
-    if (unescapeOctal(left.split(' ')[4] ?? '') === directory) return right.split(' ')[0]
-  }
-  return undefined
+    return {
+      directory: unescapeOctal(left.split(' ')[4] ?? ''),
+      type: right.split(' ')[0] ?? '',
+    }
+  })
 }
 
 /** Blanks and the like in paths stand there as \040. */

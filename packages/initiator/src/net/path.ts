@@ -2,7 +2,8 @@
  * A way to the target: a portal of it, and where we come from. What sessions learn of it is kept here,
  * and shared between them: whether it works, and what has gone over it.
  */
-import type { ConnectionPlace, Traffic } from '../session/placement.ts'
+import type { ConnectionPlace } from '../session/placement.ts'
+import { Direction, type ScsiTask } from '../session/task.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
 
 export interface PathOptions extends Endpoint {
@@ -24,6 +25,8 @@ export interface PathStatus {
   readonly commands: number
   readonly readBytes: number
   readonly writtenBytes: number
+  /** How long those commands took in all, in ms, from their start to their outcome. */
+  readonly commandMs: number
   readonly bytesInFlight: number
   /** Why it does not work; null when it does, or has not been tried. */
   readonly error: string | null
@@ -35,7 +38,10 @@ export class Path implements ConnectionPlace {
   readonly weight: number
   /** Its place among the target's paths: the first is 0. */
   readonly rank: number
-  readonly traffic: Traffic = { commands: 0, readBytes: 0, writtenBytes: 0 }
+  #commands = 0
+  #readBytes = 0
+  #writtenBytes = 0
+  #commandMs = 0
   portalGroupTag: number | undefined
   connections = 0
   opened = 0
@@ -78,18 +84,26 @@ export class Path implements ConnectionPlace {
     this.failedMs = performance.now()
   }
 
+  commandEnded({ direction, transferredLength, executedMs }: ScsiTask): void {
+    this.#commands += 1
+    if (direction === Direction.Read) this.#readBytes += transferredLength
+    else if (direction === Direction.Write) this.#writtenBytes += transferredLength
+    this.#commandMs += performance.now() - executedMs
+  }
+
   status(bytesInFlight: number): PathStatus {
-    const { name, weight, connections, opened, lost, traffic, error } = this
-    const message = error?.message ?? null
     return {
-      path: name,
-      weight,
-      connections,
-      opened,
-      lost,
-      ...traffic,
+      path: this.name,
+      weight: this.weight,
+      connections: this.connections,
+      opened: this.opened,
+      lost: this.lost,
+      commands: this.#commands,
+      readBytes: this.#readBytes,
+      writtenBytes: this.#writtenBytes,
+      commandMs: Math.round(this.#commandMs),
       bytesInFlight,
-      error: message,
+      error: this.error?.message ?? null,
     }
   }
 }

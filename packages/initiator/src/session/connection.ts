@@ -22,9 +22,9 @@ import { AuthenticationError, ConnectionLostError, LoginError } from './errors.t
 import { FullFeaturePhase, type SessionSide } from './full-feature-phase.ts'
 import { Login, type LoginIdentity, type LoginOutcome, type LoginStep } from './login.ts'
 import { PduWriter } from './pdu-writer.ts'
-import { COMMAND_COST_BYTES, type ConnectionPlace, type Lane, type Traffic } from './placement.ts'
+import { COMMAND_COST_BYTES, type ConnectionPlace, type Lane } from './placement.ts'
 import { Silence } from './silence.ts'
-import { Direction, type ScsiTask } from './task.ts'
+import type { ScsiTask } from './task.ts'
 import type { TextDone } from './text-exchange.ts'
 
 /** MaxRecvDataSegmentLength before it is declared (RFC 7143 section 13.12), in bytes. */
@@ -60,7 +60,7 @@ export class Connection implements FramerHandler, Lane {
   readonly cid: number
   readonly weight: number
   readonly rank: number
-  readonly traffic: Traffic
+  readonly #place: ConnectionPlace
   credit = 0
   bytesInFlight = 0
   commandsInFlight = 0
@@ -87,7 +87,7 @@ export class Connection implements FramerHandler, Lane {
     this.cid = options.cid
     this.weight = options.place.weight
     this.rank = options.place.rank
-    this.traffic = options.place.traffic
+    this.#place = options.place
     this.#silence = new Silence(options.pathTimeoutMs, options.nowMs)
     this.#sink = options.sink
     this.#session = options.session
@@ -241,13 +241,10 @@ export class Connection implements FramerHandler, Lane {
   }
 
   /** To be called when a command that was sent here has its outcome. */
-  commandEnded({ direction, length, transferredLength }: ScsiTask): void {
+  commandEnded(task: ScsiTask): void {
     this.commandsInFlight -= 1
-    this.bytesInFlight -= length + COMMAND_COST_BYTES
-    const { traffic } = this
-    traffic.commands += 1
-    if (direction === Direction.Read) traffic.readBytes += transferredLength
-    else if (direction === Direction.Write) traffic.writtenBytes += transferredLength
+    this.bytesInFlight -= task.length + COMMAND_COST_BYTES
+    this.#place.commandEnded(task)
     this.#retireIfDone()
   }
 

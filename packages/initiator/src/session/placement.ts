@@ -2,6 +2,7 @@
  * Which connection, or which of several sessions, a command takes. A policy sees lanes, and nothing of
  * what is behind them; it is asked once for each command, and makes no object.
  */
+import type { ScsiTask } from './task.ts'
 
 /** Something that takes commands to the target. */
 export interface Lane {
@@ -19,19 +20,12 @@ export interface Lane {
   credit: number
 }
 
-/** What has gone over a path, in all of its connections. */
-export interface Traffic {
-  /** That have ended, and the bytes that they moved. */
-  commands: number
-  readBytes: number
-  writtenBytes: number
-}
-
-/** What a connection is to its session's placement policy, and where its traffic is counted. */
+/** What a connection is to its session's placement policy, and who counts its traffic. */
 export interface ConnectionPlace {
   readonly weight: number
   readonly rank: number
-  readonly traffic: Traffic
+  /** A command has its outcome. Makes no object. */
+  commandEnded(task: ScsiTask): void
 }
 
 /** What a command costs a lane, besides the bytes that it moves. */

@@ -4,9 +4,9 @@ import { BlockFile } from '../../src/fuse/block-file.ts'
 import { Errno, errnoOf } from '../../src/fuse/errno.ts'
 import { MemoryDevice } from '../support/memory-device.ts'
 
-t.test('a file has the name and the size of its device', async (t) => {
+t.test('a file has the size of its device', async (t) => {
   const { file } = setUp()
-  t.match(file, { name: 'memory', inode: 2, sizeBytes: 1024, readOnly: false })
+  t.match(file, { sizeBytes: 1024, readOnly: false })
 })
 
 t.test('reads end with the file', async (t) => {
@@ -85,7 +85,7 @@ t.test('error numbers are those of Linux', async (t) => {
 
 function setUp() {
   const memory = new MemoryDevice(2, 512)
-  return { memory, file: new BlockFile(memory, 2) }
+  return { memory, file: new BlockFile(memory) }
 }
 
 function once(start: (done: (result: number) => void) => void): Promise<number> {

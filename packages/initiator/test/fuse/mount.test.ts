@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { MountOptions } from '../../src/fuse/fuse-driver.ts'
-import { DeviceMount } from '../../src/fuse/mount.ts'
+import { TreeMount } from '../../src/fuse/mount.ts'
 import { mountedType, prepareMountpoint } from '../../src/fuse/mountpoint.ts'
-import { MemoryDevice } from '../support/memory-device.ts'
+import { Tree } from '../../src/fuse/tree.ts'
 
 const nobodyStale = () => t.fail('nothing is stale')
 
@@ -28,20 +28,21 @@ t.test('what is mounted already is not mounted upon again', async (t) => {
   t.equal(await mountedType(await emptyDirectory(t)), undefined)
 })
 
-t.test('a driver gets a file for each device, by its name', async (t) => {
+t.test('a driver gets the tree, and where it is to be seen', async (t) => {
   const directory = await emptyDirectory(t)
-  const seen: { name: string; inode: number }[] = []
+  const tree = new Tree()
+  let seen: Tree | undefined
   let asked: MountOptions | undefined
-  const mounted = await DeviceMount.mount({
+  const mounted = await TreeMount.mount({
     directory,
-    devices: [new MemoryDevice(1, 512)],
+    tree,
     source: '192.0.2.1:3260',
-    driver: async (files, options) => {
-      for (const [name, { inode }] of files) seen.push({ name, inode })
+    driver: async (given, options) => {
+      seen = given
       asked = options
     },
   })
-  t.strictSame(seen, [{ name: 'memory', inode: 2 }])
+  t.equal(seen, tree)
   t.strictSame(asked, { directory, source: '192.0.2.1:3260', allowOther: false })
   // Nothing was really mounted, which is what it looks for.
   await mounted.unmounted
@@ -50,7 +51,7 @@ t.test('a driver gets a file for each device, by its name', async (t) => {
 t.test('a driver that fails is told of', async (t) => {
   const directory = await emptyDirectory(t)
   const driver = () => Promise.reject(new Error('no /dev/fuse'))
-  const mounting = DeviceMount.mount({ directory, devices: [], source: 'x', driver })
+  const mounting = TreeMount.mount({ directory, tree: new Tree(), source: 'x', driver })
   await t.rejects(mounting, /no \/dev\/fuse/)
 })
 

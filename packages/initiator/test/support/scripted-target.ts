@@ -98,6 +98,8 @@ export class ScriptedTarget {
   loggedIn = 0
   /** What the session's owner was told of its end; once, or `endings` says so. */
   scsiEvents = 0
+  /** Commands of this connection that have an outcome. */
+  readonly commandsEnded: ScsiTask[] = []
   ended: { error: Error | null; unanswered: readonly ScsiTask[] } | null = null
   endings = 0
   /** What became of connections that were to join, or were closed alone. */
@@ -122,7 +124,11 @@ export class ScriptedTarget {
       leading: script.of === undefined,
     })
     this.session = script.of?.session ?? this.#newSession(script, sessionType)
-    this.connection = this.session.connect(this.sink)
+    this.connection = this.session.connect(this.sink, {
+      weight: 1,
+      rank: 0,
+      commandEnded: (task) => this.commandsEnded.push(task),
+    })
   }
 
   #newSession(script: Script, sessionType: SessionType): Session {

@@ -9,25 +9,27 @@ export interface DirectoryEntry {
   readonly inode: number
   readonly mode: number
   readonly name: string
+  /** Where the directory goes on after it; larger than that of the entry before. */
+  readonly offset: number
 }
 
 /**
- * Writes as many entries to `into` as fit, from that of index `first` on.
+ * Writes as many entries to `into` as fit, of those that come after the one with offset `after`.
  * @returns the bytes written; 0 when there are no more entries.
  */
 export function encodeDirectory(
-  entries: readonly DirectoryEntry[],
-  first: number,
+  entries: Iterable<DirectoryEntry>,
+  after: number,
   into: Buffer,
 ): number {
   let length = 0
-  for (const [index, { inode, mode, name }] of entries.entries()) {
-    if (index < first) continue
+  for (const { inode, mode, name, offset } of entries) {
+    if (offset <= after) continue
     const nameLength = Buffer.byteLength(name)
     const span = directoryEntryLayout.span + nameLength
     const padded = Math.ceil(span / ALIGNMENT) * ALIGNMENT
     if (length + padded > into.length) break
-    const entry = { inode, nextOffset: index + 1, nameLength, type: mode >> TYPE_SHIFT }
+    const entry = { inode, nextOffset: offset, nameLength, type: mode >> TYPE_SHIFT }
     directoryEntryLayout.encode(entry, into, length)
     into.write(name, length + directoryEntryLayout.span)
     into.fill(0, length + span, length + padded)

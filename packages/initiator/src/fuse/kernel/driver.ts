@@ -3,8 +3,9 @@
  * requests of a file in flight, and moves up to 1 MiB in each.
  */
 import { closeSync } from 'node:fs'
-import type { BlockDirectory, FuseDriver, MountOptions } from '../fuse-driver.ts'
+import type { FuseDriver, MountOptions } from '../fuse-driver.ts'
 import { MountpointError } from '../mountpoint.ts'
+import type { Tree } from '../tree.ts'
 import { FuseChannel } from './channel.ts'
 import { FuseFileSystem } from './file-system.ts'
 import { type MountedDescriptor, mountByFusermount } from './fusermount.ts'
@@ -14,17 +15,17 @@ import { type FuseSystemCalls, loadFuseSystemCalls } from './system-calls.ts'
 /** How long the kernel may take to begin, in ms. */
 const INIT_TIMEOUT_MS = 10_000
 
-export const mountKernel: FuseDriver = async (files, options) => {
+export const mountKernel: FuseDriver = async (tree, options) => {
   const calls = systemCalls()
   const mounted = await mountByFusermount(calls, { ...options, maxReadBytes: MAX_TRANSFER_BYTES })
-  await agreedWithKernel(calls, mounted, files, options)
+  await agreedWithKernel(calls, mounted, tree, options)
 }
 
 /** Serves the mount from now on; resolves when the kernel has agreed on the protocol. */
 function agreedWithKernel(
   calls: FuseSystemCalls,
   { fd, guardSocket }: MountedDescriptor,
-  files: BlockDirectory,
+  tree: Tree,
   options: MountOptions,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -34,7 +35,7 @@ function agreedWithKernel(
       if (error === null) resolve()
       else reject(unusable(options.directory, error))
     }
-    const fileSystem = new FuseFileSystem(files, options, settle)
+    const fileSystem = new FuseFileSystem(tree, options, settle)
     // It lives as long as the mount: what watches its descriptor holds it.
     new FuseChannel({
       calls,

@@ -1,21 +1,25 @@
 /**
- * What the kernel asks of a mount, answered from the files: a flat directory that nobody can change,
- * in which each file is a disk.
+ * What the kernel asks of a mount, answered from its tree, in which no program can make, move or remove
+ * anything.
  */
 import { constants } from 'node:fs'
 import { constants as os } from 'node:os'
-import { fileMode, ROOT_INODE, rootMode, SECTOR_BYTES } from '../attributes.ts'
-import type { BlockFile } from '../block-file.ts'
+import { modeOf, SECTOR_BYTES, sizeOf } from '../attributes.ts'
 import { Errno } from '../errno.ts'
-import type { BlockDirectory, MountOptions } from '../fuse-driver.ts'
-import { encodeDirectory } from './directory-entries.ts'
+import type { MountOptions } from '../fuse-driver.ts'
+import type { MountedFile } from '../mounted-file.ts'
+import { Directory, type Entry, ROOT_INODE, type Tree } from '../tree.ts'
+import { type DirectoryEntry, encodeDirectory } from './directory-entries.ts'
 import {
   attributesLayout,
   attributesOutLayout,
+  batchForgetInLayout,
   entryOutLayout,
   FallocateMode,
   FuseOpcode,
   fallocateInLayout,
+  forgetInLayout,
+  forgetOneLayout,
   OPEN_PARALLEL_DIRECT_WRITES,
   offsets,
   openInLayout,
@@ -39,6 +43,12 @@ const transfer = offsets(transferInLayout, ARGUMENTS_AT)
 const openIn = offsets(openInLayout, ARGUMENTS_AT)
 const fallocateIn = offsets(fallocateInLayout, ARGUMENTS_AT)
 const setattrIn = offsets(setattrInLayout, ARGUMENTS_AT)
+const forgetIn = offsets(forgetInLayout, ARGUMENTS_AT)
+const batchForgetIn = offsets(batchForgetInLayout, ARGUMENTS_AT)
+
+/** `.` and `..` go before the entries of a directory. */
+const OWN_OFFSET = 1
+const PARENT_OFFSET = 2
 
 /** Answers a request, now or later. */
 type Operation = (request: FuseRequest) => void
@@ -47,13 +57,10 @@ function each(opcodes: readonly number[], operation: Operation): [number, Operat
   return opcodes.map((opcode) => [opcode, operation])
 }
 
-const nothingToDo = [
-  ...each([FuseOpcode.Forget, FuseOpcode.BatchForget], (request) => request.forget()),
-  ...each(
-    [FuseOpcode.Release, FuseOpcode.Releasedir, FuseOpcode.Fsyncdir, FuseOpcode.Destroy],
-    (request) => request.fail(0),
-  ),
-]
+const nothingToDo = each(
+  [FuseOpcode.Release, FuseOpcode.Releasedir, FuseOpcode.Fsyncdir, FuseOpcode.Destroy],
+  (request) => request.fail(0),
+)
 
 /** The files are the target's partitions: nothing here makes, moves or removes one. */
 const refused = each(
@@ -72,8 +79,7 @@ const refused = each(
 )
 
 export class FuseFileSystem {
-  readonly #byName: BlockDirectory
-  readonly #byInode = new Map<number, BlockFile>()
+  readonly #tree: Tree
   readonly #options: MountOptions
   readonly #operations: ReadonlyMap<number, Operation>
   readonly #mountedAt = Math.floor(Date.now() / 1000)
@@ -81,13 +87,8 @@ export class FuseFileSystem {
   readonly #gid = process.getgid?.() ?? 0
 
   /** @param onReady called once, when the kernel and we have agreed on the protocol, or could not. */
-  constructor(
-    files: BlockDirectory,
-    options: MountOptions,
-    onReady: (error: Error | null) => void,
-  ) {
-    this.#byName = files
-    for (const file of files.values()) this.#byInode.set(file.inode, file)
+  constructor(tree: Tree, options: MountOptions, onReady: (error: Error | null) => void) {
+    this.#tree = tree
     this.#options = options
     this.#operations = new Map([
       ...nothingToDo,
@@ -97,6 +98,8 @@ export class FuseFileSystem {
       [FuseOpcode.Fallocate, (request) => this.#fallocate(request)],
       [FuseOpcode.Fsync, (request) => this.#fsync(request)],
       [FuseOpcode.Lookup, (request) => this.#lookup(request)],
+      [FuseOpcode.Forget, (request) => this.#forget(request)],
+      [FuseOpcode.BatchForget, (request) => this.#batchForget(request)],
       [FuseOpcode.Getattr, (request) => this.#getattr(request)],
       [FuseOpcode.Setattr, (request) => this.#setattr(request)],
       [FuseOpcode.Open, (request) => this.#open(request)],
@@ -115,7 +118,7 @@ export class FuseFileSystem {
   }
 
   #read(request: FuseRequest): void {
-    const file = this.#byInode.get(request.nodeId)
+    const file = this.#fileAt(request)
     if (file === undefined) {
       request.fail(Errno.NoEntry)
       return
@@ -126,7 +129,7 @@ export class FuseFileSystem {
 
   /** A program that opened the file with O_SYNC or O_DSYNC has its answer when the data are durable. */
   #write(request: FuseRequest): void {
-    const file = this.#byInode.get(request.nodeId)
+    const file = this.#fileAt(request)
     if (file === undefined) {
       request.fail(Errno.NoEntry)
       return
@@ -154,8 +157,13 @@ export class FuseFileSystem {
     this.#withFile(request, (file) => file.flush(request.fail))
   }
 
-  #withFile(request: FuseRequest, act: (file: BlockFile) => void): void {
-    const file = this.#byInode.get(request.nodeId)
+  #fileAt(request: FuseRequest): MountedFile | undefined {
+    const content = this.#tree.at(request.nodeId)?.content
+    return content instanceof Directory ? undefined : content
+  }
+
+  #withFile(request: FuseRequest, act: (file: MountedFile) => void): void {
+    const file = this.#fileAt(request)
     if (file === undefined) request.fail(Errno.NoEntry)
     else act(file)
   }
@@ -163,32 +171,48 @@ export class FuseFileSystem {
   #lookup(request: FuseRequest): void {
     const end = request.buffer.indexOf(0, ARGUMENTS_AT)
     const name = request.buffer.toString('utf8', ARGUMENTS_AT, end)
-    const file = this.#byName.get(name)
-    if (request.nodeId !== ROOT_INODE || file === undefined) {
+    const parent = this.#tree.at(request.nodeId)?.content
+    const entry = parent instanceof Directory ? parent.entries.get(name) : undefined
+    if (entry === undefined) {
       request.fail(Errno.NoEntry)
       return
     }
-    const entry = {
-      nodeId: file.inode,
+    entry.lookups += 1
+    const answer = {
+      nodeId: entry.inode,
       generation: 0,
       entryValid: VALID_S,
       attributesValid: VALID_S,
       entryValidNs: 0,
       attributesValidNs: 0,
     }
-    const length = entryOutLayout.encode(entry, request.buffer, ANSWER_AT)
-    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, file))
+    const length = entryOutLayout.encode(answer, request.buffer, ANSWER_AT)
+    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, entry))
+  }
+
+  #forget(request: FuseRequest): void {
+    this.#tree.forget(request.nodeId, request.u64(forgetIn.lookups))
+    request.forget()
+  }
+
+  #batchForget(request: FuseRequest): void {
+    const first = ARGUMENTS_AT + batchForgetInLayout.span
+    for (let index = request.u32(batchForgetIn.count) - 1; index >= 0; index--) {
+      const one = offsets(forgetOneLayout, first + index * forgetOneLayout.span)
+      this.#tree.forget(request.u64(one.nodeId), request.u64(one.lookups))
+    }
+    request.forget()
   }
 
   #getattr(request: FuseRequest): void {
-    const file = this.#byInode.get(request.nodeId)
-    if (file === undefined && request.nodeId !== ROOT_INODE) {
+    const entry = this.#tree.at(request.nodeId)
+    if (entry === undefined) {
       request.fail(Errno.NoEntry)
       return
     }
     const { buffer } = request
     const length = attributesOutLayout.encode({ valid: VALID_S, validNs: 0 }, buffer, ANSWER_AT)
-    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, file))
+    request.succeed(length + this.#encodeAttributes(request, ANSWER_AT + length, entry))
   }
 
   /** Times and sizes mean nothing to a disk: setting them is accepted, and changes nothing. */
@@ -213,29 +237,38 @@ export class FuseFileSystem {
   }
 
   #readdir(request: FuseRequest): void {
-    const first = request.u64(transfer.offset)
+    const directory = this.#tree.at(request.nodeId)
+    if (!(directory?.content instanceof Directory)) {
+      request.fail(Errno.NoEntry)
+      return
+    }
+    const after = request.u64(transfer.offset)
     const into = request.buffer.subarray(ANSWER_AT, ANSWER_AT + request.u32(transfer.size))
-    const directory = { inode: ROOT_INODE, mode: rootMode }
-    const entries = [
-      { ...directory, name: '.' },
-      { ...directory, name: '..' },
-      ...[...this.#byName.values()].map((file) => ({
-        inode: file.inode,
-        mode: fileMode(file, this.#options),
-        name: file.name,
-      })),
-    ]
-    request.succeed(encodeDirectory(entries, first, into))
+    request.succeed(encodeDirectory(this.#listed(directory, directory.content), after, into))
+  }
+
+  *#listed(own: Entry, directory: Directory): Iterable<DirectoryEntry> {
+    const mode = modeOf(own, this.#options)
+    yield { inode: own.inode, mode, name: '.', offset: OWN_OFFSET }
+    yield { inode: ROOT_INODE, mode, name: '..', offset: PARENT_OFFSET }
+    for (const [name, entry] of directory.listing()) {
+      const { inode } = entry
+      yield { inode, mode: modeOf(entry, this.#options), name, offset: PARENT_OFFSET + inode }
+    }
   }
 
   #statfs(request: FuseRequest): void {
     let bytes = 0
-    for (const file of this.#byName.values()) bytes += file.sizeBytes
+    let files = 0
+    for (const file of this.#tree.files()) {
+      bytes += file.sizeBytes
+      files += 1
+    }
     const answer = {
       blocks: Math.floor(bytes / BLOCK_BYTES),
       blocksFree: 0,
       blocksAvailable: 0,
-      files: this.#byName.size,
+      files,
       filesFree: 0,
       blockSize: BLOCK_BYTES,
       nameLengthMax: NAME_LENGTH_MAX,
@@ -245,12 +278,12 @@ export class FuseFileSystem {
     request.succeed(statfsOutLayout.encode(answer, request.buffer, ANSWER_AT))
   }
 
-  /** @returns the length of the attributes of a file, or of the directory. */
-  #encodeAttributes(request: FuseRequest, at: number, file: BlockFile | undefined): number {
-    const size = file?.sizeBytes ?? 0
+  /** @returns their length. */
+  #encodeAttributes(request: FuseRequest, at: number, entry: Entry): number {
+    const size = sizeOf(entry)
     const time = this.#mountedAt
     const attributes = {
-      inode: file?.inode ?? ROOT_INODE,
+      inode: entry.inode,
       size,
       blocks: Math.floor(size / SECTOR_BYTES),
       atime: time,
@@ -259,7 +292,7 @@ export class FuseFileSystem {
       atimeNs: 0,
       mtimeNs: 0,
       ctimeNs: 0,
-      mode: file === undefined ? rootMode : fileMode(file, this.#options),
+      mode: modeOf(entry, this.#options),
       links: 1,
       uid: this.#uid,
       gid: this.#gid,
@@ -271,7 +304,7 @@ export class FuseFileSystem {
   }
 }
 
-function flushedFirst(file: BlockFile, request: FuseRequest): (result: number) => void {
+function flushedFirst(file: MountedFile, request: FuseRequest): (result: number) => void {
   return (written) => {
     if (written <= 0) request.writeDone(written)
     else file.flush((flushed) => request.writeDone(flushed < 0 ? flushed : written))

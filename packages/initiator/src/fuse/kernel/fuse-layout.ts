@@ -117,6 +117,13 @@ export const entryOutLayout = struct([
 /** Followed by the attributes. */
 export const attributesOutLayout = struct([nu64('valid'), u32('validNs'), u32()])
 
+/** FORGET. */
+export const forgetInLayout = struct([nu64('lookups')])
+
+/** BATCH_FORGET; as many nodes follow, and how often each was looked up. */
+export const batchForgetInLayout = struct([u32('count'), u32()])
+export const forgetOneLayout = struct([nu64('nodeId'), nu64('lookups')])
+
 export const openInLayout = struct([u32('flags'), u32()])
 export const openOutLayout = struct([nu64('handle'), u32('flags'), u32()])
 

@@ -3,18 +3,20 @@
  * and moves at most 128 KiB in a request: see docs/performance.md.
  */
 import type { Attributes, default as Fuse, Operations } from 'fuse-native'
-import { fileMode, ROOT_INODE, rootMode, SECTOR_BYTES } from '../attributes.ts'
+import { modeOf, SECTOR_BYTES, sizeOf } from '../attributes.ts'
 import { Errno } from '../errno.ts'
-import type { BlockDirectory, FuseDriver, MountOptions } from '../fuse-driver.ts'
+import type { FuseDriver, MountOptions } from '../fuse-driver.ts'
+import type { MountedFile } from '../mounted-file.ts'
 import { findFusermount, MountpointError } from '../mountpoint.ts'
+import { Directory, type Entry, type Tree } from '../tree.ts'
 
 const PREFERRED_BYTES = 128 * 1024
 
-export const mountNative: FuseDriver = async (files, options) => {
+export const mountNative: FuseDriver = async (tree, options) => {
   // libfuse 2 mounts with it, also for root: it is what unmounts when this process dies.
   await findFusermount()
   const Driver = await loadFuseNative()
-  const fuse = new Driver(options.directory, operations(files, options), {
+  const fuse = new Driver(options.directory, operations(tree, options), {
     timeout: false,
     autoUnmount: true,
     defaultPermissions: true,
@@ -51,51 +53,74 @@ async function loadFuseNative(): Promise<typeof Fuse> {
   }
 }
 
-function operations(files: BlockDirectory, options: MountOptions): Operations {
+function operations(tree: Tree, options: MountOptions): Operations {
   const mounted = new Date()
-  /** Files by their path, as libfuse names them, and by their descriptor. */
-  const byPath = new Map([...files.values()].map((file) => [`/${file.name}`, file]))
-  const byDescriptor = [...files.values()]
-
-  const attributes = (mode: number, inode: number, size: number): Attributes => ({
-    mode,
-    uid: process.getuid?.() ?? 0,
-    gid: process.getgid?.() ?? 0,
-    size,
-    ino: inode,
-    nlink: 1,
-    blksize: PREFERRED_BYTES,
-    blocks: size / SECTOR_BYTES,
-    mtime: mounted,
-    atime: mounted,
-    ctime: mounted,
-  })
-  const attributesOf = (path: string): Attributes | undefined => {
-    if (path === '/') return attributes(rootMode, ROOT_INODE, 0)
-    const file = byPath.get(path)
-    if (file === undefined) return undefined
-    return attributes(fileMode(file, options), file.inode, file.sizeBytes)
+  const open = new OpenFiles()
+  const attributesOf = (entry: Entry): Attributes => {
+    const size = sizeOf(entry)
+    return {
+      mode: modeOf(entry, options),
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+      size,
+      ino: entry.inode,
+      nlink: 1,
+      blksize: PREFERRED_BYTES,
+      blocks: size / SECTOR_BYTES,
+      mtime: mounted,
+      atime: mounted,
+      ctime: mounted,
+    }
   }
-
   return {
     getattr: (path, answer) => {
-      const found = attributesOf(path)
-      if (found === undefined) answer(Errno.NoEntry)
-      else answer(0, found)
+      const entry = tree.find(path)
+      if (entry === undefined) answer(Errno.NoEntry)
+      else answer(0, attributesOf(entry))
     },
-    readdir: (_, answer) => answer(0, ['.', '..', ...files.keys()]),
+    readdir: (path, answer) => {
+      const directory = tree.find(path)?.content
+      if (!(directory instanceof Directory)) answer(Errno.NoEntry)
+      else answer(0, ['.', '..', ...[...directory.listing()].map(([name]) => name)])
+    },
     open: (path, _, answer) => {
-      const file = byPath.get(path)
-      if (file === undefined) answer(Errno.NoEntry)
-      else answer(0, byDescriptor.indexOf(file))
+      const file = tree.find(path)?.content
+      if (file === undefined || file instanceof Directory) answer(Errno.NoEntry)
+      else answer(0, open.add(file))
     },
     read: (_, descriptor, buffer, length, offset, answer) =>
-      byDescriptor[descriptor]?.read(offset, buffer, 0, length, answer),
+      open.at(descriptor).read(offset, buffer, 0, length, answer),
     write: (_, descriptor, buffer, length, offset, answer) =>
-      byDescriptor[descriptor]?.write(offset, buffer, 0, length, answer),
-    fsync: (_, _dataOnly, descriptor, answer) => byDescriptor[descriptor]?.flush(answer),
+      open.at(descriptor).write(offset, buffer, 0, length, answer),
+    fsync: (_, _dataOnly, descriptor, answer) => open.at(descriptor).flush(answer),
+    release: (_, descriptor, answer) => {
+      open.remove(descriptor)
+      answer(0)
+    },
     ...asADisk,
     ...refused,
+  }
+}
+
+/** Files by their descriptors, the lowest free one each, as a process has them. */
+class OpenFiles {
+  readonly #files: (MountedFile | undefined)[] = []
+
+  add(file: MountedFile): number {
+    const free = this.#files.indexOf(undefined)
+    const descriptor = free === -1 ? this.#files.length : free
+    this.#files[descriptor] = file
+    return descriptor
+  }
+
+  at(descriptor: number): MountedFile {
+    const file = this.#files[descriptor]
+    if (file === undefined) throw new Error(`descriptor ${descriptor} is not open`)
+    return file
+  }
+
+  remove(descriptor: number): void {
+    this.#files[descriptor] = undefined
   }
 }
 

@@ -10,6 +10,7 @@ import {
   initOutLayout,
   statfsOutLayout,
 } from '../../../src/fuse/kernel/fuse-layout.ts'
+import { Directory, Tree } from '../../../src/fuse/tree.ts'
 import { AnswerCollector } from '../../support/fuse-exchange.ts'
 import { MemoryDevice } from '../../support/memory-device.ts'
 
@@ -18,20 +19,19 @@ const FILE = 2
 function setUp({ readOnly = false } = {}) {
   const memory = new MemoryDevice(16, 512)
   const device = readOnly ? Object.create(memory, { readOnly: { value: true } }) : memory
-  const file = new BlockFile(device, FILE)
+  const tree = new Tree()
+  tree.add(tree.root, 'memory', new BlockFile(device))
   const kernel = new AnswerCollector()
   const ready: (Error | null)[] = []
   const options = { directory: '/mnt', source: 'test', allowOther: false }
-  const fileSystem = new FuseFileSystem(new Map([['memory', file]]), options, (error) =>
-    ready.push(error),
-  )
+  const fileSystem = new FuseFileSystem(tree, options, (error) => ready.push(error))
   /** Sends a request, lets the device work, and gives the answer. */
   const ask = (opcode: number, body?: Buffer, nodeId = FILE) => {
     fileSystem.handle(kernel.request({ opcode, nodeId, body: body ?? Buffer.alloc(0) }))
     while (memory.step());
     return kernel.answers.pop()
   }
-  return { memory, kernel, ready, ask }
+  return { memory, kernel, ready, ask, tree }
 }
 
 /** struct fuse_read_in and fuse_write_in. */
@@ -167,15 +167,49 @@ t.test('a read-only file is not opened for writing', async (t) => {
 t.test('the directory is listed in pieces as large as the kernel asks for', async (t) => {
   const { ask } = setUp()
   t.equal(ask(FuseOpcode.Opendir, words(0, 0), 1)?.error, 0)
+  t.strictSame([...list(ask, 1)], ['.', '..', 'memory'])
+})
+
+t.test('what is removed while it is listed hides nothing else', async (t) => {
+  const { ask, tree, memory } = setUp()
+  for (const name of ['a', 'b', 'c']) tree.add(tree.root, name, new BlockFile(memory))
   const names: string[] = []
-  for (let offset = 0; ; ) {
-    const body = ask(FuseOpcode.Readdir, transfer(offset, 32), 1)?.body as Buffer
-    if (body.length === 0) break
-    t.equal(body.length % 8, 0)
-    names.push(body.toString('utf8', 24, 24 + body.readUInt32LE(16)))
-    offset = Number(body.readBigUInt64LE(8))
+  for (const name of list(ask, 1)) {
+    names.push(name)
+    if (name === 'a') for (const gone of ['memory', 'a']) tree.remove(tree.root, gone)
   }
-  t.strictSame(names, ['.', '..', 'memory'])
+  t.strictSame(names, ['.', '..', 'memory', 'a', 'b', 'c'])
+})
+
+t.test('files in directories, and directories that are not listed', async (t) => {
+  const { ask, tree, memory } = setUp()
+  const server = new Directory()
+  const hidden = new Directory({ listed: false })
+  tree.add(tree.root, 'server', server)
+  tree.add(tree.root, '.hidden', hidden)
+  tree.add(server, 'disk', new BlockFile(memory))
+  t.strictSame([...list(ask, 1)], ['.', '..', 'memory', 'server'])
+  const found = ask(FuseOpcode.Lookup, Buffer.from('server\0'), 1)?.body as Buffer
+  const inode = found.readUInt32LE(0)
+  t.match(attributesLayout.decode(found, 40), { inode, mode: 0o40755 })
+  t.strictSame([...list(ask, inode)], ['.', '..', 'disk'])
+  t.equal(ask(FuseOpcode.Lookup, Buffer.from('disk\0'), inode)?.error, 0)
+  t.equal(ask(FuseOpcode.Lookup, Buffer.from('.hidden\0'), 1)?.error, 0)
+  t.equal(ask(FuseOpcode.Readdir, transfer(0, 512))?.error, -os.errno.ENOENT, 'of a file')
+  t.equal(ask(FuseOpcode.Read, transfer(0, 512), inode)?.error, -os.errno.ENOENT)
+})
+
+t.test('who has a file open keeps it when its name is gone', async (t) => {
+  const { ask, tree } = setUp()
+  const look = () => ask(FuseOpcode.Lookup, Buffer.from('memory\0'), 1)
+  for (const _ of [1, 2, 3]) t.equal(look()?.error, 0)
+  tree.remove(tree.root, 'memory')
+  t.equal(look()?.error, -os.errno.ENOENT)
+  ask(FuseOpcode.Forget, words(1, 0))
+  t.equal(ask(FuseOpcode.Read, transfer(0, 512))?.body.length, 512)
+  // One node, looked up twice.
+  ask(FuseOpcode.BatchForget, words(1, 0, FILE, 0, 2, 0))
+  t.equal(ask(FuseOpcode.Read, transfer(0, 512))?.error, -os.errno.ENOENT)
 })
 
 t.test('nobody makes, moves or removes a file, or changes whose it is', async (t) => {
@@ -204,3 +238,13 @@ t.test('space, and what needs no work or is not known', async (t) => {
   t.equal(kernel.answers.length, 0, 'the kernel wants no answer to those')
   for (const opcode of [36, 39, 46, 4096]) t.equal(ask(opcode)?.error, -os.errno.ENOSYS)
 })
+
+/** The names in a directory, asked for one by one. */
+function* list(ask: ReturnType<typeof setUp>['ask'], nodeId: number): Iterable<string> {
+  for (let offset = 0; ; ) {
+    const body = ask(FuseOpcode.Readdir, transfer(offset, 32), nodeId)?.body as Buffer
+    if (body.length === 0) return
+    yield body.toString('utf8', 24, 24 + body.readUInt32LE(16))
+    offset = Number(body.readBigUInt64LE(8))
+  }
+}

@@ -9,13 +9,21 @@ export async function isToldOfPlaces(t: Test, initiator: WireInitiator): Promise
   t.strictSame([opcode, initiatorTaskTag, targetTransferTag], [TargetOpcode.NopIn, noTag, noTag])
 }
 
-/** The next command is told of the loss, and the one after is executed (RFC 7143 section 11.14.5). */
+/**
+ * The next command is told of the loss, and the one after is executed (RFC 7143 section 11.14.5). Where the session
+ * has several `connections` left, the target asks whether that has come (section 4.2.2.3.3).
+ */
 export async function isToldOfLoss(
   t: Test,
   initiator: WireInitiator,
+  connections = 1,
   fields: RequestFields = {},
 ): Promise<void> {
   const tag = initiator.testUnitReady(fields)
   const { initiatorTaskTag, sense } = await initiator.receive()
   t.strictSame([initiatorTaskTag, ...sense], [tag, 0x06, 0x47, 0x7f])
+  if (connections === 1) return
+  const ping = await initiator.receive()
+  t.strictSame([ping.opcode, ping.initiatorTaskTag], [TargetOpcode.NopIn, noTag])
+  initiator.answerPing(ping)
 }

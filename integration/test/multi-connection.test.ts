@@ -191,7 +191,7 @@ t.test(
     t.equal((await answerToPing(t, lost)).expCmdSN, hole)
     lost.close()
     await target.hasConnections(session, count - 1)
-    await isToldOfLoss(t, leading, { cmdSN: hole })
+    await isToldOfLoss(t, leading, count - 1, { cmdSN: hole })
     // What waited behind the hole went with its connection: its place is free again.
     session.cmdSN = hole + 1
     await areAlive(t, others)
@@ -237,7 +237,7 @@ t.test(
     const replacement = await target.join(last, count - 1)
     t.strictSame(await last.receiveToEnd(), [], 'nothing more of the former')
     const all = [...connections.slice(0, -1), replacement]
-    await isToldOfLoss(t, replacement)
+    await isToldOfLoss(t, replacement, count)
     await areAlive(t, all)
     await isOver(t, writes[count - 1] as WaitingWrite, replacement)
     await areDone(t, writes.slice(0, -1), count)
@@ -272,7 +272,7 @@ t.test(
     const { opcode, initiatorTaskTag, response } = await leading.receive()
     t.strictSame([opcode, initiatorTaskTag, response], [TargetOpcode.LogoutResponse, tag, 0])
     t.strictSame(await closed.receiveToEnd(), [])
-    await isToldOfLoss(t, leading)
+    await isToldOfLoss(t, leading, count - 1)
     await areAlive(t, [leading, ...rest])
     await isOver(t, writes[1] as WaitingWrite, leading)
     await areDone(

@@ -160,6 +160,12 @@ t.test('UNH login 19.1: MaxOutstandingR2T is the lower of both', async (t) => {
   t.ok(Number(most) >= 1 && Number(most) < 65535, `${most}`)
 })
 
+t.test('RFC 7143 13.23: ResponseFence is held, and FastAbort is not', async (t) => {
+  const offers = ['RFC3720,ResponseFence', 'FastAbort,ResponseFence,RFC3720', 'FastAbort']
+  const answers = ['RFC3720', 'ResponseFence', 'Reject']
+  t.strictSame(await answersOf('TaskReporting', offers), answers)
+})
+
 t.test('UNH login 20.1: ErrorRecoveryLevel is 0, which is what the target has', async (t) => {
   t.strictSame(await answersOf('ErrorRecoveryLevel', ['0', '1', '2', '3']), [
     '0',

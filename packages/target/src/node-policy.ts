@@ -15,6 +15,7 @@ export const negotiation: NegotiationPolicy = {
   maxRecvDataSegmentLength: 256 * 1024,
   headerDigest: ['None', 'CRC32C'],
   dataDigest: ['None', 'CRC32C'],
+  taskReporting: ['RFC3720', 'ResponseFence'],
   iSCSIProtocolLevel: RFC_7144_LEVEL,
 }
 

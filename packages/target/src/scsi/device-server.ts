@@ -114,6 +114,8 @@ export class DeviceServer implements TaskExecutor {
     if (nexus.hasAttention(unit) && command?.passesUnitAttention !== true) {
       const attention = nexus.takeAttention(unit)
       if (attention) {
+        // What it tells of may have ended tasks: no response of theirs may come after it.
+        task.isFenced = true
         fail(task, attention)
         return
       }

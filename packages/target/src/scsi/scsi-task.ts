@@ -107,6 +107,11 @@ export interface ScsiTask {
   isEnabled: boolean
   /** Where block-access.ts has the task; -1 when a command comes. */
   blockAccessIndex: number
+  /**
+   * To be set before the command ends: its response overtakes none of the nexus, and none overtakes it. False
+   * when a command comes.
+   */
+  isFenced: boolean
 
   /** Ends the command without data: GOOD, RESERVATION CONFLICT, BUSY, … */
   finish(status: number): void

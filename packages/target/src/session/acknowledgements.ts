@@ -8,6 +8,8 @@ export class Acknowledgements {
   /** As the last PDU had it: every status with a StatSN before it has arrived. */
   #expStatSN: number
   #waiting: { readonly statSN: number; readonly done: () => void }[] = []
+  /** When `isOverdue` first saw somebody wait for what has not come yet. */
+  #waitingSinceMs: number | null = null
 
   /** `firstStatSN` is that of the next status; those before it have arrived. */
   constructor(firstStatSN: number) {
@@ -33,6 +35,16 @@ export class Acknowledgements {
     return true
   }
 
+  /** Whether somebody has waited for longer than `limitMs`, by a clock that never goes back. */
+  isOverdue(nowMs: number, limitMs: number): boolean {
+    if (this.#waiting.length === 0) {
+      this.#waitingSinceMs = null
+      return false
+    }
+    this.#waitingSinceMs ??= nowMs
+    return nowMs - this.#waitingSinceMs > limitMs
+  }
+
   /** The connection is over: nobody waits any longer. */
   end(): void {
     const due = this.#waiting
@@ -48,6 +60,7 @@ export class Acknowledgements {
     const due = this.#waiting.filter(({ statSN }) => this.#covers(statSN))
     if (due.length === 0) return
     this.#waiting = this.#waiting.filter(({ statSN }) => !this.#covers(statSN))
+    this.#waitingSinceMs = null
     for (const { done } of due) done()
   }
 }

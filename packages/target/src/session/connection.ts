@@ -50,6 +50,8 @@ export class TargetConnection implements FramerHandler {
   #heardMs: number
   #pingTag: number | null = null
   #pingedMs = 0
+  /** A sign of life that was sent after the ping is wanted as well. */
+  #pingAgain = false
   #nowMs: number
   /** What is to be said when the connection must be dropped, if the initiator was asked to log out. */
   #logout: { readonly dueMs: number; readonly detail: string } | null = null
@@ -174,6 +176,8 @@ export class TargetConnection implements FramerHandler {
     } else if (this.#pingTag !== null) {
       const overdue = nowMs - this.#pingedMs > limits.pingTimeoutMs
       if (overdue) this.end('timeout', `no answer to a ping within ${limits.pingTimeoutMs} ms`)
+    } else if (!deaf && this.#fullFeature.isUnacknowledged(nowMs, limits.pingTimeoutMs)) {
+      this.end('timeout', `statuses were not acknowledged within ${limits.pingTimeoutMs} ms`)
     } else if (this.#isOpen() && nowMs - this.#heardMs > limits.pingAfterMs) {
       this.#ping()
     }
@@ -262,9 +266,7 @@ export class TargetConnection implements FramerHandler {
         identity: session.identity,
       }),
       pingAnswered: (tag) => this.#pingAnswered(tag),
-      solicit: () => {
-        if (this.#pingTag === null && this.#isOpen()) this.#ping()
-      },
+      solicit: () => this.#solicit(),
       requestLogout: (nowMs, seconds, detail) => this.#requestLogout(nowMs, seconds, detail),
       isLeaving: () => !this.#isOpen(),
       logoutStarted: () => this.#move('logoutStarted'),
@@ -278,8 +280,17 @@ export class TargetConnection implements FramerHandler {
     this.#move('loginFinished')
   }
 
+  #solicit(): void {
+    if (this.#pingTag !== null) this.#pingAgain = true
+    else if (this.#isOpen()) this.#ping()
+  }
+
   #pingAnswered(tag: number): void {
-    if (tag === this.#pingTag) this.#pingTag = null
+    if (tag !== this.#pingTag) return
+    this.#pingTag = null
+    if (!this.#pingAgain) return
+    this.#pingAgain = false
+    this.#solicit()
   }
 
   #setPaused(paused: boolean): void {

@@ -5,6 +5,7 @@
 import { Opcode, type RejectReason } from '@platter/protocol/iscsi'
 import type { ConnectionSink } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
+import type { FencedConnection } from './response-fence.ts'
 import type { Session } from './session.ts'
 import type { TargetDirectory } from './target-directory.ts'
 
@@ -27,23 +28,28 @@ export function rejectPdu(context: ControlContext, reason: RejectReason, header:
 }
 
 /** What acting on a control PDU may need of its connection. */
-export interface ControlContext {
+export interface ControlContext extends FencedConnection {
   readonly session: Session
   readonly responder: Responder
   readonly sink: ConnectionSink
   readonly cid: number
+  readonly port: ControlPort
   /** False when the connection is over: then nothing more may be sent on it. */
   readonly isOpen: boolean
   /** The initiator's MaxRecvDataSegmentLength: what we may send, in bytes; it may declare it anew. */
   sendSegmentMax: number
-  /** All sessions of this target, for functions that reach beyond their own. */
-  sessions(): Iterable<Session>
   /** Makes a Target Transfer Tag that is not in use for data. */
   nextTag(): number
-  /** The initiator answered our ping. */
-  pingAnswered(targetTransferTag: number): void
+}
+
+/** What lies beyond the session's part of a connection. */
+export interface ControlPort {
+  /** All sessions of this target, for functions that reach beyond their own. */
+  sessions(): Iterable<Session>
   /** What the initiator may ask for in text. */
   readonly directory: TargetDirectory
+  /** The initiator answered our ping. */
+  pingAnswered(targetTransferTag: number): void
   /** The connection goes to IN_LOGOUT: nothing more is taken in. */
   logoutStarted(): void
   /** Ends this connection after what is queued has been sent. */

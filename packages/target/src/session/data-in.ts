@@ -7,17 +7,19 @@ import { BHS_LENGTH, DataIn, dataPosition, pduLength, RESERVED_TAG } from '@plat
 import type { VolumeError } from '../scsi/scsi-task.ts'
 import type { ConnectionSink } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
+import type { ResponseFence } from './response-fence.ts'
 import type { Task } from './task.ts'
 
 /** What the sender needs of its connection. */
 export interface DataInPort {
   readonly responder: Responder
+  readonly session: { readonly fence: ResponseFence }
   /** The initiator's MaxRecvDataSegmentLength, and the session's MaxBurstLength, in bytes. */
   readonly sendSegmentMax: number
   readonly maxBurstLength: number
   /** All data of a task went out with its status: frees its place in the command window first. */
   endTask(task: Task): void
-  /** Sends the response of a task that moved no data. */
+  /** Sends the response of a task whose data went without its status, or that moved none. */
   respond(task: Task): void
 }
 
@@ -25,6 +27,7 @@ export class DataInSender {
   readonly #port: DataInPort
   readonly #responder: Responder
   readonly #sink: ConnectionSink
+  readonly #fence: ResponseFence
   readonly #pdu = new DataIn()
   /** Tasks whose next PDU has to wait for room in the output; bounded by the command window. */
   readonly #blocked: Task[] = []
@@ -35,6 +38,7 @@ export class DataInSender {
     this.#port = port
     this.#responder = port.responder
     this.#sink = port.responder.sink
+    this.#fence = port.session.fence
   }
 
   /** To be called when the connection's parameters are settled, and when one of them changes. */
@@ -145,7 +149,7 @@ export class DataInSender {
     return pduLength(0, dataLength, headerDigest, dataDigest)
   }
 
-  /** Writes the header of a PDU whose data are in place; true when it carried the status. */
+  /** Writes the header of a PDU whose data are in place; true when it is the last. */
   #fill(task: Task, buffer: Buffer, base: number, length: number): boolean {
     const pdu = this.#pdu.init(buffer, base)
     const offset = task.dataInSent
@@ -161,14 +165,17 @@ export class DataInSender {
       pdu.final = true
       task.dataInBurst = 0
     }
-    if (last) {
+    const hasStatus = last && !this.#fence.isUp
+    if (hasStatus) {
       pdu.hasStatus = true
       pdu.status = task.status
       setResidual(pdu, task.transferLength, task.expectedDataTransferLength)
       this.#port.endTask(task)
     }
-    this.#responder.stamp(pdu, last)
+    this.#responder.stamp(pdu, hasStatus)
     this.#responder.seal(buffer, base, length)
+    // Data may pass the fence, a status may not: it waits there.
+    if (last && !hasStatus) this.#port.respond(task)
     return last
   }
 }

@@ -19,7 +19,7 @@ import { Acknowledgements } from './acknowledgements.ts'
 import { AHS_LENGTH_MAX, checkAdditional, checkCommand } from './command-check.ts'
 import { Turn } from './command-window.ts'
 import type { CloseReason, ConnectionSink } from './connection-sink.ts'
-import type { ControlContext } from './control-pdu.ts'
+import type { ControlContext, ControlPort } from './control-pdu.ts'
 import { ControlReceiver } from './control-receiver.ts'
 import { type DataInPort, DataInSender } from './data-in.ts'
 import { DataFault, type DataOutPort, DataOutReceiver } from './data-out.ts'
@@ -39,7 +39,7 @@ const TOTAL_AHS_LENGTH_OFFSET = 4
 const EXP_STAT_SN_OFFSET = 28
 
 /** What the phase needs of the connection it belongs to. */
-export interface FullFeaturePort {
+export interface FullFeaturePort extends ControlPort {
   readonly cid: number
   readonly remote: string
   readonly local: string
@@ -47,15 +47,10 @@ export interface FullFeaturePort {
   readonly session: Session
   /** The initiator's MaxRecvDataSegmentLength, in bytes. */
   readonly sendSegmentMax: number
-  sessions(): Iterable<Session>
-  readonly directory: ControlContext['directory']
-  pingAnswered(targetTransferTag: number): void
   /** Asks the initiator for a sign of life, and so for its ExpStatSN. */
   solicit(): void
   requestLogout(nowMs: number, seconds: number, detail: string): void
   isLeaving(): boolean
-  logoutStarted(): void
-  loggedOut(): void
   end(reason: CloseReason, detail: string): void
   /** Stops or goes on taking in PDUs. */
   setPaused(paused: boolean): void
@@ -64,7 +59,7 @@ export interface FullFeaturePort {
 export class FullFeaturePhase
   implements FramerHandler, DataInPort, DataOutPort, SessionConnection, ControlContext
 {
-  readonly #port: FullFeaturePort
+  readonly port: FullFeaturePort
   readonly session: Session
   readonly responder: Responder
   readonly sink: ConnectionSink
@@ -95,7 +90,7 @@ export class FullFeaturePhase
   #open = true
 
   constructor(port: FullFeaturePort) {
-    this.#port = port
+    this.port = port
     this.session = port.session
     this.responder = port.responder
     this.sink = port.responder.sink
@@ -194,7 +189,7 @@ export class FullFeaturePhase
 
   #pduEnded(): void {
     this.session.runEarly()
-    if (this.#mustPause()) this.#port.setPaused(true)
+    if (this.#mustPause()) this.port.setPaused(true)
   }
 
   // SCSI commands.
@@ -284,9 +279,23 @@ export class FullFeaturePhase
       if (task.dataOutWanted < 0) task.dataOutWanted = 0
       return
     }
+    if (this.session.fence.isFor(task)) this.#respondInOrder(task)
+    else this.#sendResponse(task)
+  }
+
+  #sendResponse(task: Task): void {
     // The response itself tells of the place in the window that it gives back.
     this.session.endTask(task)
     this.responder.scsiResponse(task)
+  }
+
+  #respondInOrder(task: Task): void {
+    task.stage = TaskStage.Ending
+    task.failing = false
+    task.onAborted = null
+    const { isFenced } = task
+    const send = () => this.#sendResponse(task)
+    this.session.fence.hand({ task, connection: this, isFenced, send })
   }
 
   endTask(task: Task): void {
@@ -296,12 +305,18 @@ export class FullFeaturePhase
   abortEnded(task: Task): void {
     const { onAborted, failing } = task
     this.#dataIn.forget(task)
+    this.session.fence.forget(task)
     // The rest of a PDU that is coming in must not reach the record's next command.
     if (this.#task === task) this.#use = Use.Discard
-    if (failing) this.session.endTask(task)
-    else this.session.endAborted(task)
-    if (failing && this.#open) this.responder.scsiResponse(task)
+    if (!failing) this.session.endAborted(task)
+    else if (this.#open) this.#respondFailed(task)
+    else this.session.endTask(task)
     onAborted?.()
+  }
+
+  #respondFailed(task: Task): void {
+    task.unsolicitedOpen = false
+    this.respond(task)
   }
 
   // Ports of the two data movers.
@@ -318,7 +333,7 @@ export class FullFeaturePhase
 
   asideChanged(bytes: number): void {
     this.#asideBytes += bytes
-    if (bytes < 0 && !this.#mustPause()) this.#port.setPaused(false)
+    if (bytes < 0 && !this.#mustPause()) this.port.setPaused(false)
   }
 
   failData(task: Task): void {
@@ -332,46 +347,31 @@ export class FullFeaturePhase
   /** The network has taken what was queued. */
   onDrain(): void {
     this.#dataIn.resume()
-    if (!this.#mustPause()) this.#port.setPaused(false)
+    if (!this.#mustPause()) this.port.setPaused(false)
   }
 
-  // Control PDUs and the session.
-
-  sessions(): Iterable<Session> {
-    return this.#port.sessions()
-  }
-
-  get directory(): ControlContext['directory'] {
-    return this.#port.directory
-  }
-
-  pingAnswered(targetTransferTag: number): void {
-    this.#port.pingAnswered(targetTransferTag)
-  }
-
-  logoutStarted(): void {
-    this.#port.logoutStarted()
-  }
-
-  loggedOut(): void {
-    this.#port.loggedOut()
-  }
+  // The session.
 
   end(reason: CloseReason, detail: string): void {
-    this.#port.end(reason, detail)
+    this.port.end(reason, detail)
   }
 
   whenAcknowledged(done: () => void): void {
     if (!this.#open) done()
-    else if (this.#acknowledgements.await(this.responder.statSN, done)) this.#port.solicit()
+    else if (this.#acknowledgements.await(this.responder.statSN, done)) this.port.solicit()
+  }
+
+  /** Whether somebody has waited in vain for the initiator to acknowledge; called about once a second. */
+  isUnacknowledged(nowMs: number, limitMs: number): boolean {
+    return this.#acknowledgements.isOverdue(nowMs, limitMs)
   }
 
   get isLeaving(): boolean {
-    return this.#port.isLeaving()
+    return this.port.isLeaving()
   }
 
   requestLogout(nowMs: number, seconds: number, detail: string): void {
-    this.#port.requestLogout(nowMs, seconds, detail)
+    this.port.requestLogout(nowMs, seconds, detail)
   }
 
   /** The connection is over: nothing that waits acts any more. */

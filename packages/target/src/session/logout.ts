@@ -31,7 +31,7 @@ export function logoutRequest(context: ControlContext, { header }: ControlPdu): 
     answer(context, pdu, LogoutResponseCode.ConnectionRecoveryNotSupported)
     return
   }
-  if (closed === cid) context.logoutStarted()
+  if (closed === cid) context.port.logoutStarted()
   for (const other of [...session.connections.values()]) {
     if (other.cid === cid || !(closesSession || other === connection)) continue
     other.end('logout', `closed by logout on connection ${cid}`)
@@ -40,7 +40,7 @@ export function logoutRequest(context: ControlContext, { header }: ControlPdu): 
   abortAll(tasksOf([session], isClosed), () => {
     if (!context.isOpen) return
     answer(context, pdu, LogoutResponseCode.Success)
-    if (closed === cid) context.loggedOut()
+    if (closed === cid) context.port.loggedOut()
   })
 }
 

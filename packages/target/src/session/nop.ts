@@ -4,7 +4,7 @@ import { type ControlContext, type ControlPdu, rejectPdu } from './control-pdu.t
 
 export function nopOut(context: ControlContext, { header, data }: ControlPdu): void {
   const pdu = new NopOut().at(header, 0)
-  if (pdu.targetTransferTag !== RESERVED_TAG) context.pingAnswered(pdu.targetTransferTag)
+  if (pdu.targetTransferTag !== RESERVED_TAG) context.port.pingAnswered(pdu.targetTransferTag)
   if (pdu.initiatorTaskTag === RESERVED_TAG) {
     // Without a tag there is nothing to answer, and it may not take a CmdSN.
     if (!pdu.immediate) rejectPdu(context, RejectReason.ProtocolError, header)

@@ -17,6 +17,7 @@ import { abortAll, failAll, tasksOf } from './abort.ts'
 import type { CommandWindow } from './command-window.ts'
 import type { CloseReason } from './connection-sink.ts'
 import type { Responder } from './responder.ts'
+import { type FencedConnection, ResponseFence } from './response-fence.ts'
 import { Task, type TaskOwner, TaskStage } from './task.ts'
 
 /** Who a session belongs to. `isid` is twelve hexadecimal digits. */
@@ -42,16 +43,11 @@ export interface EarlyPdu {
 }
 
 /** A connection, as its session sees it. */
-export interface SessionConnection extends TaskOwner {
+export interface SessionConnection extends TaskOwner, FencedConnection {
   readonly cid: number
   /** Its two ends as `host:port`, for people. */
   readonly remote: string
   readonly local: string
-  /**
-   * Calls `done` when the initiator has acknowledged every status sent so far, or the connection is
-   * over; at once if it has.
-   */
-  whenAcknowledged(done: () => void): void
   readonly responder: Responder
   /** Asks the initiator to log out, and ends the connection if it has not after `seconds`. */
   requestLogout(nowMs: number, seconds: number, detail: string): void
@@ -60,7 +56,7 @@ export interface SessionConnection extends TaskOwner {
 }
 
 /** Immediate commands that may be in progress beside the window's (RFC 7143 section 4.2.2.1). */
-const IMMEDIATE_TASKS = 8
+export const IMMEDIATE_TASKS = 8
 
 /** The iSCSIProtocolLevel from which on the functions of RFC 7144 may be used. */
 export const RFC_7144_LEVEL = 2
@@ -76,18 +72,19 @@ export class Session {
   readonly parameters: SessionParameters
   readonly window: CommandWindow
   readonly connections = new Map<number, SessionConnection>()
+  readonly fence = new ResponseFence(this.connections)
   readonly executor: TaskExecutor
   readonly nexus: Nexus
   /** Active tasks by Initiator Task Tag. */
   readonly tasks = new Map<number, Task>()
-  /** Initiator Task Tags of task management requests that are not answered yet. */
+  /** Initiator Task Tags of task management requests that are not answered yet; at most IMMEDIATE_TASKS. */
   readonly managing = new Set<number>()
   readonly #records: Task[] = []
   readonly #free: Task[] = []
   #immediateTasks = 0
   /** Commands that wait for an earlier CmdSN; bounded by the window. */
   readonly #early = new Map<number, Task | EarlyPdu>()
-  /** Who waits until all commands before a CmdSN have come; at most IMMEDIATE_TASKS. */
+  /** Who waits until all commands before a CmdSN have come: some of `managing`. */
   #awaiting: { readonly cmdSN: number; readonly proceed: () => void }[] = []
   #onEmpty: (() => void) | null = null
   #nexusOpen = true
@@ -182,17 +179,13 @@ export class Session {
 
   /**
    * Calls `proceed` when every command before `cmdSN` has come: at once, if that is so already or
-   * `cmdSN` is beyond what may be sent. Returns false, and never calls it, when too many wait.
+   * `cmdSN` is beyond what may be sent.
    */
-  whenReceived(cmdSN: number, proceed: () => void): boolean {
+  whenReceived(cmdSN: number, proceed: () => void): void {
     const { expCmdSN, maxCmdSN } = this.window
-    if (!serialLess(expCmdSN, cmdSN) || serialLess(serialAdd(maxCmdSN, 1), cmdSN)) {
-      proceed()
-      return true
-    }
-    if (this.#awaiting.length >= IMMEDIATE_TASKS) return false
-    this.#awaiting.push({ cmdSN, proceed })
-    return true
+    const mayCome = serialLess(expCmdSN, cmdSN) && !serialLess(serialAdd(maxCmdSN, 1), cmdSN)
+    if (mayCome) this.#awaiting.push({ cmdSN, proceed })
+    else proceed()
   }
 
   /** Takes every command before `cmdSN` that has not come as come and aborted. */

@@ -12,9 +12,9 @@ import {
 import type { Nexus, TaskManagementOutcome } from '../scsi/scsi-task.ts'
 import { abortAll } from './abort.ts'
 import { Turn } from './command-window.ts'
-import type { ControlContext, ControlPdu } from './control-pdu.ts'
+import { type ControlContext, type ControlPdu, rejectPdu } from './control-pdu.ts'
 import { abortTasks } from './multi-task-abort.ts'
-import { RFC_7144_LEVEL, type Session, type SessionIdentity } from './session.ts'
+import { IMMEDIATE_TASKS, RFC_7144_LEVEL, type Session, type SessionIdentity } from './session.ts'
 import type { Task } from './task.ts'
 import { lunOf, queryAsynchronousEvent, queryTask, queryTaskSet } from './task-query.ts'
 
@@ -31,10 +31,19 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
   const pdu = new TaskManagementRequest().at(header, 0)
   const { iSCSIProtocolLevel } = context.session.parameters
   if (pdu.function >= Fn.QueryTask && iSCSIProtocolLevel < RFC_7144_LEVEL) {
-    answer(context, pdu, Code.FunctionNotSupported)
+    answer(context, pdu, { code: Code.FunctionNotSupported })
     return
   }
-  context.session.managing.add(pdu.initiatorTaskTag)
+  const { managing } = context.session
+  if (managing.has(pdu.initiatorTaskTag)) {
+    refuse(context, pdu, RejectReason.TaskInProgress)
+    return
+  }
+  if (managing.size >= IMMEDIATE_TASKS) {
+    refuse(context, pdu, RejectReason.ImmediateCommandReject)
+    return
+  }
+  managing.add(pdu.initiatorTaskTag)
   switch (pdu.function) {
     case Fn.AbortTask:
       abortTask(context, pdu)
@@ -45,51 +54,59 @@ export function taskManagementRequest(context: ControlContext, { header }: Contr
     case Fn.ITNexusReset:
     case Fn.QueryTaskSet:
       // An immediate request may overtake commands that it is for (RFC 7143 section 4.2.3.3).
-      if (!context.session.whenReceived(pdu.cmdSN, () => manageTasks(context, pdu))) {
-        refuse(context, pdu)
-      }
+      context.session.whenReceived(pdu.cmdSN, () => manageTasks(context, pdu))
       break
     case Fn.TargetWarmReset:
     case Fn.TargetColdReset:
       resetTarget(context, pdu)
       break
     case Fn.TaskReassign:
-      answer(context, pdu, Code.TaskAllegianceReassignmentNotSupported)
+      answer(context, pdu, { code: Code.TaskAllegianceReassignmentNotSupported })
       break
     case Fn.QueryTask:
-      answer(context, pdu, queryTask(context.session, pdu))
+      answer(context, pdu, { code: queryTask(context.session, pdu) })
       break
     case Fn.QueryAsynchronousEvent: {
       const { response, information } = queryAsynchronousEvent(context.session, pdu)
-      answer(context, pdu, response, information)
+      answer(context, pdu, { code: response, information })
       break
     }
     default:
-      answer(context, pdu, Code.FunctionNotSupported)
+      answer(context, pdu, { code: Code.FunctionNotSupported })
   }
 }
 
-/** Too many wait already. The functions of RFC 7144 must not be answered with a Reject (its section 4.1). */
-function refuse(context: ControlContext, pdu: TaskManagementRequest): void {
+/** The functions of RFC 7144 must not be answered with a Reject (its section 4.1). */
+function refuse(context: ControlContext, pdu: TaskManagementRequest, reason: RejectReason): void {
+  const { buffer, initiatorTaskTag } = pdu
   if (pdu.function >= Fn.QueryTask) {
-    answer(context, pdu, Code.FunctionRejected)
-    return
-  }
-  context.session.managing.delete(pdu.initiatorTaskTag)
-  context.responder.reject(RejectReason.ImmediateCommandReject, pdu.buffer, pdu.base)
+    context.responder.taskManagementResponse(initiatorTaskTag, Code.FunctionRejected)
+  } else rejectPdu(context, reason, buffer)
+}
+
+interface Answer {
+  readonly code: number
+  readonly information?: number
+  /** That of a function for many tasks (RFC 7143 section 4.2.2.3.4). */
+  readonly isFenced?: boolean
+  /** What follows, once it is sent. */
+  then?(): void
 }
 
 function answer(
   context: ControlContext,
-  pdu: TaskManagementRequest,
-  code: number,
-  information = 0,
+  { initiatorTaskTag }: TaskManagementRequest,
+  { code, information, isFenced = false, then }: Answer,
 ): void {
-  const { initiatorTaskTag } = pdu
-  context.session.managing.delete(initiatorTaskTag)
-  if (context.isOpen) {
-    context.responder.taskManagementResponse(initiatorTaskTag, code, information)
+  const { session } = context
+  const send = () => {
+    session.managing.delete(initiatorTaskTag)
+    if (context.isOpen) {
+      context.responder.taskManagementResponse(initiatorTaskTag, code, information)
+    }
+    then?.()
   }
+  session.fence.hand({ task: null, connection: context, isFenced, send })
 }
 
 /** The functions for several tasks, once all commands before them have come. */
@@ -97,7 +114,7 @@ function manageTasks(context: ControlContext, pdu: TaskManagementRequest): void 
   if (!context.isOpen) context.session.managing.delete(pdu.initiatorTaskTag)
   else if (pdu.function === Fn.ITNexusReset) resetNexus(context, pdu)
   else if (pdu.function === Fn.QueryTaskSet) {
-    answer(context, pdu, queryTaskSet(context.session, pdu))
+    answer(context, pdu, { code: queryTaskSet(context.session, pdu) })
   } else manageUnit(context, pdu)
 }
 
@@ -107,23 +124,21 @@ function manageUnit(context: ControlContext, pdu: TaskManagementRequest): void {
   const { executor, nexus } = session
   const lun = Buffer.from(lunOf(pdu))
   if (!executor.hasUnit(nexus, lun)) {
-    answer(context, pdu, Code.LunDoesNotExist)
+    answer(context, pdu, { code: Code.LunDoesNotExist })
     return
   }
   const resets = pdu.function === Fn.LogicalUnitReset
-  let code: number = Code.FunctionComplete
   abortTasks({
     issuer: session,
-    sessions: pdu.function === Fn.AbortTaskSet ? [session] : context.sessions(),
+    sessions: pdu.function === Fn.AbortTaskSet ? [session] : context.port.sessions(),
     isAffected: (task) =>
       executor.isForUnit(task, nexus, lun) && (resets || isEarlier(task, nexus, pdu.cmdSN)),
     aborted: (nexuses) => {
+      let code: number = Code.FunctionComplete
       if (resets) code = outcomeCodes[executor.resetLogicalUnit(nexus, lun)]
-      else if (pdu.function === Fn.ClearTaskSet) {
-        executor.taskSetCleared(nexus, lun, nexuses)
-      }
+      else if (pdu.function === Fn.ClearTaskSet) executor.taskSetCleared(nexus, lun, nexuses)
+      answer(context, pdu, { code, isFenced: true })
     },
-    settled: () => answer(context, pdu, code),
   })
 }
 
@@ -139,10 +154,9 @@ function resetNexus(context: ControlContext, pdu: TaskManagementRequest): void {
     issuer: session,
     sessions: [session],
     isAffected: () => true,
-    aborted: () => {},
-    settled: () => {
-      answer(context, pdu, Code.FunctionComplete)
-      session.endConnections('the initiator reset its nexus')
+    aborted: () => {
+      const then = () => session.endConnections('the initiator reset its nexus')
+      answer(context, pdu, { code: Code.FunctionComplete, isFenced: true, then })
     },
   })
 }
@@ -150,17 +164,16 @@ function resetNexus(context: ControlContext, pdu: TaskManagementRequest): void {
 function resetTarget(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
   const { executor, nexus } = session
-  let code: number = Code.FunctionComplete
+  const then = () => {
+    if (pdu.function === Fn.TargetColdReset) endAllOf(session.identity, context.port.sessions())
+  }
   abortTasks({
     issuer: session,
-    sessions: context.sessions(),
+    sessions: context.port.sessions(),
     isAffected: (task) => executor.isVisible(task, nexus),
     aborted: () => {
-      code = outcomeCodes[executor.resetTarget(nexus)]
-    },
-    settled: () => {
-      answer(context, pdu, code)
-      if (pdu.function === Fn.TargetColdReset) endAllOf(session.identity, context.sessions())
+      const code = outcomeCodes[executor.resetTarget(nexus)]
+      answer(context, pdu, { code, isFenced: true, then })
     },
   })
   // Commands before it that have not come must not outlive it.
@@ -183,12 +196,12 @@ function abortTask(context: ControlContext, pdu: TaskManagementRequest): void {
   const { session } = context
   if (session.managing.has(pdu.referencedTaskTag)) {
     // Task management itself cannot be aborted (RFC 7143 section 11.5.1).
-    answer(context, pdu, Code.FunctionRejected)
+    answer(context, pdu, { code: Code.FunctionRejected })
     return
   }
   const task = session.tasks.get(pdu.referencedTaskTag)
   if (task?.lunBuffer.equals(lunOf(pdu))) {
-    abortAll([[session, task]], () => answer(context, pdu, Code.FunctionComplete))
+    abortAll([[session, task]], () => answer(context, pdu, { code: Code.FunctionComplete }))
     return
   }
   // A command that is still on its way is taken as received and aborted (RFC 7143 section 11.6.1).
@@ -199,5 +212,5 @@ function abortTask(context: ControlContext, pdu: TaskManagementRequest): void {
     session.keepPlace(refCmdSN)
     session.runEarly()
   }
-  answer(context, pdu, onItsWay ? Code.FunctionComplete : Code.TaskDoesNotExist)
+  answer(context, pdu, { code: onItsWay ? Code.FunctionComplete : Code.TaskDoesNotExist })
 }

@@ -21,7 +21,7 @@ export const TaskStage = {
   Waiting: 1,
   /** With the SCSI layer, or moving data. */
   Executing: 2,
-  /** Its outcome is known; the response waits for the rest of the initiator's unsolicited data. */
+  /** Its outcome is known; the response waits for the rest of the initiator's unsolicited data, or at a fence. */
   Ending: 3,
   /** Aborted; the record waits for storage operations under way. */
   Aborted: 4,
@@ -88,6 +88,7 @@ export class Task implements ScsiTask, IoCompletion {
   state: unknown = null
   isEnabled = false
   blockAccessIndex = -1
+  isFenced = false
 
   status = GOOD
   readonly sense = Buffer.alloc(SENSE_MAX)
@@ -169,6 +170,7 @@ export class Task implements ScsiTask, IoCompletion {
     const { buffer } = command
     for (let i = 0; i < 8; i++) this.lunBuffer[i] = buffer[command.lunPosition + i] as number
     for (let i = 0; i < 16; i++) this.cdb[i] = buffer[command.cdbPosition + i] as number
+    this.isFenced = false
     this.status = GOOD
     this.senseLength = 0
     this.transferLength = 0

@@ -140,14 +140,14 @@ export class TextExchange {
 
   /** `All` is for discovery sessions; in a normal one an empty value asks for its own target. */
   #sendTargets(value: string): [string, string][] {
-    const { targetName, isForInitiator } = this.#context.directory
+    const { targetName, isForInitiator } = this.#context.port.directory
     if (value === 'All' && !this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (value === '' && this.#inDiscovery) return [['SendTargets', 'Reject']]
     if (!isForInitiator) return []
     if (value !== 'All' && value !== '' && value !== targetName) return []
     return [
       ['TargetName', targetName],
-      ...this.#context.directory
+      ...this.#context.port.directory
         .targetAddresses()
         .map((address): [string, string] => ['TargetAddress', address]),
     ]
@@ -156,7 +156,7 @@ export class TextExchange {
   /** The value is the LUN to begin at. */
   #accessInformation(value: string): string {
     const firstLun = parseNumber(value)
-    const information = this.#context.directory.accessInformation(firstLun ?? 0)
+    const information = this.#context.port.directory.accessInformation(firstLun ?? 0)
     if (information === undefined) return 'NotUnderstood'
     return firstLun === undefined ? 'Reject' : formatAccessInformation(information)
   }

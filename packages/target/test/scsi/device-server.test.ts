@@ -24,7 +24,7 @@ import type { Nexus } from '../../src/scsi/scsi-task.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { FakeTask, type Outcome } from '../support/fake-task.ts'
 import { nexusTransport } from '../support/nexus-transport.ts'
-import { cdbOf, run, verdict } from '../support/scsi-run.ts'
+import { beginTask, cdbOf, run, verdict } from '../support/scsi-run.ts'
 import { ShownUnits, viewOf } from '../support/shown-units.ts'
 
 const BLOCK = 512
@@ -83,6 +83,16 @@ t.test(
     t.equal(verdict(await run(server, { nexus, lun: 7, cdb: TEST_UNIT_READY })), 'GOOD')
   },
 )
+
+t.test('a unit attention is fenced: no response overtakes it, and it overtakes none', async (t) => {
+  const { server, nexus } = await start()
+  server.resetLogicalUnit(nexus, Buffer.alloc(8))
+  for (const isFenced of [true, false]) {
+    const task = beginTask(server, { nexus, lun: 0, cdb: TEST_UNIT_READY })
+    await task.outcome
+    t.equal(task.isFenced, isFenced)
+  }
+})
 
 t.test(
   'a pending unit attention is reported in place of an error the command would have',

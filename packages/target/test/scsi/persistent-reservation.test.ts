@@ -9,7 +9,7 @@ import {
 } from '@platter/protocol/scsi'
 import t from 'tap'
 import { commands } from '../../src/scsi/command-table.ts'
-import type { NexusTransport } from '../../src/scsi/scsi-task.ts'
+import type { NexusTransport, ScsiTask } from '../../src/scsi/scsi-task.ts'
 import { FakeTask } from '../support/fake-task.ts'
 import { nexusTransport } from '../support/nexus-transport.ts'
 import { Host, hosts } from '../support/reservation-run.ts'
@@ -201,6 +201,12 @@ t.test(
     t.equal(await a.out('Preempt', { key: 1n, newKey: 9n, type: 3 }), CONFLICT)
     t.same(aborted, [])
     let answer = ''
+    const commands: ScsiTask[] = []
+    const execute = a.server.execute.bind(a.server)
+    a.server.execute = (task) => {
+      commands.push(task)
+      execute(task)
+    }
     const answered = a.out('PreemptAndAbort', { key: 1n, newKey: 2n, type: 3 }).then((said) => {
       answer = said
     })
@@ -214,6 +220,11 @@ t.test(
     t.same(await a.held(), [1n, 3])
     t.equal(await b.exec(TEST_UNIT_READY), '06/2A/05')
     t.equal(await b.exec(TEST_UNIT_READY), '06/2F/00')
+    t.same(
+      commands.map((task) => task.isFenced),
+      [true, false, true, true],
+      'GOOD and the unit attentions stay in their order',
+    )
   },
 )
 

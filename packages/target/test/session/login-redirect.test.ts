@@ -1,4 +1,4 @@
-import { LoginStatus, type TextPair } from '@platter/protocol/iscsi'
+import { encodeText, LoginStatus, type TextPair } from '@platter/protocol/iscsi'
 import t from 'tap'
 import type { LoginRedirect } from '../../src/session/login-policy.ts'
 import {
@@ -49,7 +49,7 @@ t.test('where to is told in the security stage only to who is authenticated', as
   const never = target({ requirementOf: chapOnly, redirect: () => elsewhere })
   t.match(send(never, toOperational, [...names, ...authNone]), {
     status: LoginStatus.AuthenticationFailure,
-    text: Buffer.alloc(0),
+    text: encodeText([['AuthMethod', 'Reject']]),
   })
 })
 

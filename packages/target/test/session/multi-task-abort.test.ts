@@ -1,6 +1,6 @@
 import {
   DataIn,
-  NopIn,
+  Opcode,
   ReadyToTransfer,
   Reject,
   RejectReason,
@@ -39,15 +39,20 @@ function start() {
   return { volume, node, executor, one, two, other }
 }
 
+/** The function is answered, and of several connections the target asks whether that has come. */
 function answers(t: Test, initiator: ScriptedInitiator, response: number): void {
-  t.match(initiator.receiveOne(TaskManagementResponse), { response, initiatorTaskTag: 0x7a5c })
+  const [answer, ...more] = initiator.receive()
+  t.equal(answer!.header[0], Opcode.TaskManagementResponse)
+  t.match(new TaskManagementResponse().at(answer!.header, 0), {
+    response,
+    initiatorTaskTag: 0x7a5c,
+  })
+  for (const ping of more) initiator.answerPing(ping)
 }
 
 /** The target asks for the initiator's ExpStatSN, and gets it. */
-function acknowledges(t: Test, initiator: ScriptedInitiator): void {
-  const { initiatorTaskTag, targetTransferTag } = initiator.receiveOne(NopIn)
-  t.equal(initiatorTaskTag, 0xffffffff)
-  initiator.ping(0xffffffff, { ttt: targetTransferTag })
+function acknowledges(initiator: ScriptedInitiator): void {
+  for (const ping of initiator.receive()) initiator.answerPing(ping)
 }
 
 t.test('a LUN that is not there does not exist to any function for one', async (t) => {
@@ -128,7 +133,7 @@ t.test('a function waits for the commands before it that it is for', async (t) =
     t.equal(one.receiveOne(DataIn).initiatorTaskTag, 1, 'nothing is aborted yet')
     two.command({ ...read, cmdSN: 2, tag: 90 })
     volume.releaseAll()
-    acknowledges(t, one)
+    acknowledges(one)
     answers(t, one, Code.FunctionComplete)
     t.same(two.receive(), [])
   }
@@ -175,7 +180,29 @@ t.test('the response waits until statuses sent before it are acknowledged', asyn
   t.equal(other.receive().length, 1, 'a session without affected tasks is not asked')
   const [answered, ping, ...more] = two.receive()
   t.same([answered!.header[0], more.length], [0x25, 0])
-  two.ping(0xffffffff, { ttt: new NopIn().at(ping!.header, 0).targetTransferTag })
+  two.answerPing(ping!)
+  answers(t, one, Code.FunctionComplete)
+})
+
+t.test('without an affected task the response waits for acknowledgements as well', async (t) => {
+  for (const fn of everyFunction) {
+    const { one, two } = start()
+    two.command({ ...inquiry, cmdSN: 1 })
+    one.cmdSN = 2
+    one.manage({ function: fn })
+    t.same(one.receive(), [])
+    const [, ping] = two.receive()
+    two.answerPing(ping!)
+    answers(t, one, Code.FunctionComplete)
+  }
+})
+
+t.test('another session need not acknowledge anything before the response', async (t) => {
+  const { one, other, volume } = start()
+  other.command(inquiry)
+  other.command(read)
+  one.manage({ function: Fn.LogicalUnitReset })
+  volume.releaseAll()
   answers(t, one, Code.FunctionComplete)
 })
 
@@ -220,9 +247,11 @@ t.test('CLEAR TASK SET names those that lost tasks by it', async (t) => {
 t.test('functions that wait for commands are bounded, and end with their connection', async (t) => {
   const { one, two, executor } = start()
   one.cmdSN = 2
-  for (let i = 0; i < 8; i++) one.manage({ function: Fn.LogicalUnitReset })
+  for (let tag = 1; tag <= 8; tag++) one.manage({ function: Fn.LogicalUnitReset, tag })
   t.same(one.receive(), [])
-  one.manage({ function: Fn.LogicalUnitReset })
+  one.manage({ function: Fn.LogicalUnitReset, tag: 8 })
+  t.equal(one.receiveOne(Reject).reason, RejectReason.TaskInProgress)
+  one.manage({ function: Fn.LogicalUnitReset, tag: 9 })
   t.equal(one.receiveOne(Reject).reason, RejectReason.ImmediateCommandReject)
   one.connection.transportLost()
   two.command({ ...inquiry, cmdSN: 1 })

@@ -47,7 +47,7 @@ t.test('a task that waits for the medium is aborted when that is done with it', 
     const tag = initiator.command(command, command === write ? Buffer.alloc(1024) : undefined)
     initiator.manage({ function: Fn.AbortTask, referencedTaskTag: tag, refCmdSN: 1 })
     t.same(initiator.receive(), [], 'not before')
-    initiator.manage({ function: Fn.AbortTask, referencedTaskTag: tag, refCmdSN: 1 })
+    initiator.manage({ function: Fn.AbortTask, referencedTaskTag: tag, refCmdSN: 1, tag: 0x7a5d })
     volume.releaseAll()
     const responses = initiator.receiveAll(TaskManagementResponse).map((pdu) => pdu.response)
     t.same(responses, [Code.FunctionComplete, Code.FunctionComplete])

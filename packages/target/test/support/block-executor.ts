@@ -16,6 +16,8 @@ import type { Task } from '../../src/session/task.ts'
 import type { Volume } from '../../src/volume/volume.ts'
 
 export const BLOCK_BYTES = 512
+/** The operation code that ends with a fenced CHECK CONDITION. */
+export const FENCED = 0xf0
 export const SENSE = Buffer.from('700005000000000a00000000200000000000', 'hex')
 
 export class BlockExecutor implements TaskExecutor {
@@ -78,6 +80,7 @@ export class BlockExecutor implements TaskExecutor {
       task.next = (done) => done.finish(0)
       this.volume.flush(task.awaitIo())
     } else {
+      task.isFenced = opcode === FENCED
       task.checkCondition(SENSE)
     }
   }

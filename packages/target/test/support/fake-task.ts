@@ -41,6 +41,7 @@ export class FakeTask implements ScsiTask {
   state: unknown = null
   isEnabled = false
   blockAccessIndex = -1
+  isFenced = false
   readonly attribute: TaskAttribute
   /** Told when the task has ended, as a transport tells its executor. */
   onEnded: (task: FakeTask) => void = () => {}

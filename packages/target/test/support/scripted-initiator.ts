@@ -10,9 +10,11 @@ import {
   LoginRequest,
   LogoutRequest,
   type NegotiationPolicy,
+  NopIn,
   NopOut,
   opcodeName,
   pduLength,
+  RESERVED_TAG,
   ScsiCommand,
   sealPdu,
   standardPolicy,
@@ -306,6 +308,11 @@ export class ScriptedInitiator {
       },
       data,
     )
+  }
+
+  /** Answers a ping of the target, and so acknowledges all that has been received. */
+  answerPing({ header, data }: SentPdu): void {
+    this.ping(RESERVED_TAG, { ttt: viewOf(NopIn, header, data).targetTransferTag })
   }
 
   text(

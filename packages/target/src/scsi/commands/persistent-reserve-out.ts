@@ -207,6 +207,8 @@ function move(unit: LogicalUnit, nexus: ScsiNexus, list: Buffer): ReservationCha
 /** GOOD waits until nothing of the preempted nexuses can reach the medium any more. */
 function abortPreempted(task: ScsiTask, unit: LogicalUnit, change: ReservationChange): void {
   task.next = keep
+  // Nothing that the tasks were answered before may come after GOOD.
+  task.isFenced = true
   const aborted = task.awaitIo()
   let waiting = 1
   const ended = () => {

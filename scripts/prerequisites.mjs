@@ -50,6 +50,13 @@ const purposes = {
     { packages: ['libc6-dev'], present: () => existsSync('/usr/include/stdio.h') },
     { packages: ['libiscsi-dev'], present: () => existsSync('/usr/include/iscsi/iscsi.h') },
   ],
+  benchMounts: [
+    { packages: ['fuse3'], present: () => onPath('fusermount3') },
+    { packages: ['libfuse2', 'libfuse2t64'], present: () => hasLibrary('libfuse.so.2') },
+    { packages: ['fio'], present: () => onPath('fio') },
+    { packages: ['qemu-system-common'], present: () => onPath('qemu-storage-daemon') },
+    { packages: ['qemu-block-extra'], present: () => hasLibrary('qemu/block-iscsi.so') },
+  ],
   benchNetworks: [
     { packages: ['iproute2'], present: () => onPath('ip') && onPath('tc') },
     { packages: ['util-linux'], present: () => onPath('nsenter') },

@@ -23,8 +23,27 @@ export function stream(
   depth: number,
 ): Promise<FioFigures> {
   const time = ['--time_based', '--ramp_time=1', `--runtime=${seconds}`]
-  const job = ['--bs=1M', `--iodepth=${depth}`, '--direct=1', ...time]
+  const job = ['--ioengine=libaio', '--bs=1M', `--iodepth=${depth}`, '--direct=1', ...time]
   return fio(file, [`--rw=${rw}`, '--size=256M', ...job], seconds)
+}
+
+export interface JobOptions {
+  readonly rw: 'read' | 'write' | 'randread' | 'randwrite'
+  readonly blockBytes: number
+  readonly depth: number
+  /** Past the page cache; else each of `depth` programs has one operation under way. */
+  readonly direct: boolean
+  readonly seconds: number
+}
+
+/** One kind of operation on the whole file, as fast as it goes; half a second to get going. */
+export function job(file: string, options: JobOptions): Promise<FioFigures> {
+  const { rw, blockBytes, depth, direct, seconds } = options
+  const time = ['--time_based', '--ramp_time=0.5', `--runtime=${seconds}`]
+  const many = direct
+    ? ['--ioengine=libaio', `--iodepth=${depth}`, '--direct=1']
+    : ['--ioengine=psync', `--numjobs=${depth}`, '--thread', '--group_reporting']
+  return fio(file, [`--rw=${rw}`, `--bs=${blockBytes}`, ...many, ...time], seconds)
 }
 
 /**
@@ -35,12 +54,13 @@ export function verified(file: string, seconds: number): Promise<FioFigures> {
   const checks = ['--verify=crc32c', '--verify_backlog=64', '--verify_fatal=1', '--do_verify=1']
   // It would leave a file where it runs.
   const stateless = '--verify_state_save=0'
-  const job = ['--rw=randwrite', '--bsrange=4k-1M', '--iodepth=16', '--direct=1', '--size=128M']
+  const load = ['--rw=randwrite', '--bsrange=4k-1M', '--iodepth=16', '--direct=1', '--size=128M']
+  const job = ['--ioengine=libaio', ...load]
   return fio(file, [...job, ...checks, stateless, `--runtime=${seconds}`, '--time_based'], seconds)
 }
 
 async function fio(file: string, job: readonly string[], seconds: number): Promise<FioFigures> {
-  const common = ['--name=job', `--filename=${file}`, '--ioengine=libaio', '--output-format=json']
+  const common = ['--name=job', `--filename=${file}`, '--output-format=json']
   const timeoutMs = seconds * 1000 + 120_000
   const outcome = await run('fio', [...common, '--fallocate=none', ...job], { timeoutMs })
   const sides = sidesOf(outcome)

@@ -70,7 +70,7 @@ async function dropFromCache(files: readonly string[]): Promise<void> {
 }
 
 /** User and system time of all threads of a process, from /proc/PID/stat (proc(5)), in ticks of 10 ms. */
-function cpuTimeUs(pid: number): number {
+export function cpuTimeUs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   // The second field is the program's name, which may hold anything but ends at the last parenthesis.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

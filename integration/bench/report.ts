@@ -31,7 +31,7 @@ const columns = [
   ['platterd', 9],
 ] as const
 
-export const heading = row(columns.map(([title]) => title))
+export const heading = formatCells(columns, titles(columns))
 
 export function isMet({ workload, ratio }: Pick<Result, 'workload' | 'ratio'>): boolean {
   return ratio.median >= workload.wanted
@@ -39,7 +39,7 @@ export function isMet({ workload, ratio }: Pick<Result, 'workload' | 'ratio'>): 
 
 export function formatRow({ workload, ratio, servers }: Result): string {
   const [tgtd, platterd] = servers
-  return row([
+  return formatCells(columns, [
     workload.name,
     (tgtd?.operationsPerSecond ?? 0).toFixed(0),
     (platterd?.operationsPerSecond ?? 0).toFixed(0),
@@ -54,7 +54,14 @@ export function formatRow({ workload, ratio, servers }: Result): string {
   ])
 }
 
-function row(cells: readonly string[]): string {
+/** A title, and a width: negative for what begins at the left. */
+export type Column = readonly [title: string, width: number]
+
+export function titles(columns: readonly Column[]): string[] {
+  return columns.map(([title]) => title)
+}
+
+export function formatCells(columns: readonly Column[], cells: readonly string[]): string {
   return columns
     .map(([, width], index) => {
       const cell = cells[index] ?? ''

@@ -94,6 +94,24 @@ t.test('a host that is logged in is listed, with both ends of its connection', a
   t.equal(await target.stop(), 0)
 })
 
+t.test('what a host is told of this software can be less, and nothing', async (t) => {
+  const told = { name: 'Platter', none: undefined }
+  for (const [detail, declared] of Object.entries(told)) {
+    const flags = ['--node-architecture', detail]
+    const target = await TargetProcess.start(temporaryDirectory(), flags)
+    await target.admitEveryone()
+    for (const discovers of [false, true]) {
+      const host = await RawConnection.logIn(target.port, {
+        ...(discovers ? {} : { targetName: await target.targetName() }),
+        keys: { 'X#NodeArchitecture': 'ExampleOS/1.2' },
+      })
+      t.equal(host.agreed['X#NodeArchitecture'], declared)
+      host.close()
+    }
+    t.equal(await target.stop(), 0)
+  }
+})
+
 t.test('a host that is logged in hears of partitions that come and go', async (t) => {
   const target = await TargetProcess.start()
   await makeArray(target)

@@ -34,9 +34,15 @@ export interface ServeConfig {
   readonly minAuth: AuthenticationFloor
   /** Those that hosts may authenticate with. */
   readonly chapAlgorithms: readonly ChapAlgorithm[]
+  /** What hosts are told of what this server is made of. */
+  readonly nodeArchitecture: NodeArchitectureDetail
   readonly logLevel: LogLevel
   readonly jsonLog: boolean
 }
+
+/** From nothing to the name and version of the software (RFC 7143 section 9.4). */
+export const nodeArchitectureDetails = ['none', 'name', 'version'] as const
+export type NodeArchitectureDetail = (typeof nodeArchitectureDetails)[number]
 
 /** At the portals, or at ports that are opened for each host. */
 export interface DataPortsConfig {
@@ -67,6 +73,7 @@ export interface ServeFlags {
   readonly slowLoginsAfter?: number
   readonly minAuth?: string
   readonly chapAlgorithms?: string
+  readonly nodeArchitecture?: string
   readonly logLevel?: string
   readonly jsonLog?: boolean
   readonly allowUnauthenticated?: boolean
@@ -119,9 +126,18 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     slowLoginsAfter: flags.slowLoginsAfter,
     minAuth: readFloor(flags, portals),
     chapAlgorithms: readAlgorithms(flags.chapAlgorithms),
+    nodeArchitecture: readDetail(flags.nodeArchitecture),
     logLevel,
     jsonLog: flags.jsonLog ?? false,
   }
+}
+
+/** Throws ConfigError. */
+function readDetail(word = 'version'): NodeArchitectureDetail {
+  const detail = nodeArchitectureDetails.find((it) => it === word)
+  if (detail !== undefined) return detail
+  const wanted = nodeArchitectureDetails.join(' | ')
+  throw new ConfigError(`--node-architecture: got ${word}, wanted ${wanted}`)
 }
 
 /** What hosts must show where nothing has been said: CHAP, unless only this machine reaches the portals. */

@@ -1,9 +1,11 @@
 /** What the target offers in negotiations, and the bounds of its sessions. */
 import { type NegotiationPolicy, standardPolicy } from '@platter/protocol/iscsi'
+import type { NodeArchitectureDetail } from './config.ts'
 import type { ServerLimits } from './server-limits.ts'
 import { RFC_7144_LEVEL } from './session/session.ts'
 import { defaultLimits, type SessionLimits } from './session/target-node.ts'
 import { R2T_LIMIT } from './session/task.ts'
+import { version } from './version.ts'
 
 /** As large as pays: data-out bursts of a whole write, segments of what the network layer buffers. */
 export const negotiation: NegotiationPolicy = {
@@ -41,4 +43,12 @@ export function sessionLimits(options: SessionOptions, limits: ServerLimits): Se
       ...(slowLoginsAfter !== undefined && { freeFailures: slowLoginsAfter }),
     },
   }
+}
+
+/** What a node says of its software, by X#NodeArchitecture among others (RFC 7143 sections 9.4 and 13.26). */
+export function nodeArchitectureOf(detail: NodeArchitectureDetail = 'version'): {
+  readonly nodeArchitecture?: string
+} {
+  if (detail === 'none') return {}
+  return { nodeArchitecture: detail === 'name' ? 'Platter' : `Platter/${version}` }
 }

@@ -19,7 +19,7 @@ export class Secrets {
   }
 
   list(): ShownSecret[] {
-    return this.#all.map(show)
+    return this.#all.map((it) => this.#show(it))
   }
 
   /** What the host with this name, in its normal form, must show; undefined if it must show nothing. */
@@ -41,7 +41,10 @@ export class Secrets {
     return this.#find(initiatorName) !== undefined
   }
 
-  /** Sets or replaces one direction. The other direction must have another secret. */
+  /**
+   * Sets or replaces one direction. What a host authenticates with may not be what the server does, to
+   * this host or another; that two hosts share a secret is told, and no error (RFC 7143 section 9.2.1).
+   */
   async set({ host: wanted, user, secret, mutual }: NewSecret): Promise<ShownSecret> {
     const host = normalHost(wanted)
     checkLength(secret)
@@ -50,13 +53,15 @@ export class Secrets {
       throw new TargetError('not-found', `${host} has no secret yet: set its own first`)
     }
     const one = { user, secret }
-    const other = mutual ? before?.secret : before?.target?.secret
-    if (secret === other) {
-      throw new TargetError('invalid-request', 'both directions have the same secret')
+    const clash = this.#all.find((it) => secret === (mutual ? it.secret : it.target?.secret))
+    if (clash !== undefined) {
+      const whose = clash.host === host ? 'both directions have' : `${clash.host} has`
+      const where = clash.host === host ? '' : ' in the other direction'
+      throw new TargetError('invalid-request', `${whose} the same secret${where}`)
     }
     const next = { ...(before ?? { host }), ...(mutual ? { target: one } : one) } as HostSecret
     await this.#write([...this.#all.filter((it) => it.host !== host), next])
-    return show(next)
+    return this.#show(next)
   }
 
   async delete(wanted: string): Promise<void> {
@@ -65,6 +70,14 @@ export class Secrets {
       throw new TargetError('not-found', `${host} has no secret`)
     }
     await this.#write(this.#all.filter((it) => it.host !== host))
+  }
+
+  #show({ host, user, secret, target }: HostSecret): ShownSecret {
+    const sharedWith = this.#all
+      .filter((it) => it.host !== host)
+      .filter((it) => it.secret === secret || (target && it.target?.secret === target.secret))
+      .map((it) => it.host)
+    return { host, user, mutual: target !== undefined, sharedWith }
   }
 
   get #all(): readonly HostSecret[] {
@@ -78,10 +91,6 @@ export class Secrets {
   #write(secrets: HostSecret[]): Promise<void> {
     return this.#state.replace({ ...this.#state.current, secrets })
   }
-}
-
-function show({ host, user, target }: HostSecret): ShownSecret {
-  return { host, user, mutual: target !== undefined }
 }
 
 function normalHost(text: string): string {

@@ -30,7 +30,12 @@ import type {
 } from './admin/target-facade.ts'
 import { requirementOf, type ServerAuthentication } from './authentication.ts'
 import { ChangeQueue } from './change-queue.ts'
-import { type DataPortsConfig, defaultFloor, formatPortal } from './config.ts'
+import {
+  type DataPortsConfig,
+  defaultFloor,
+  formatPortal,
+  type NodeArchitectureDetail,
+} from './config.ts'
 import { DataPorts } from './data-ports.ts'
 import type { OpenDisk } from './disk-set.ts'
 import { makePrivateDirectory, type OnStep } from './durable-file.ts'
@@ -41,7 +46,7 @@ import { Inventory } from './inventory.ts'
 import { type Log, silentLog } from './log.ts'
 import { IscsiServer } from './net/iscsi-server.ts'
 import type { PortalAddress } from './net/portals.ts'
-import { negotiation, sessionLimits } from './node-policy.ts'
+import { negotiation, nodeArchitectureOf, sessionLimits } from './node-policy.ts'
 import { Redirects } from './redirects.ts'
 import { ReservationFile } from './reservation-file.ts'
 import { SanitizeStates } from './sanitize-states.ts'
@@ -76,6 +81,8 @@ export interface TargetOptions {
   readonly dataPorts?: DataPortsConfig
   /** Those that are not given are as in defaultServerLimits. */
   readonly limits?: Partial<ServerLimits>
+  /** What hosts are told of this software that tell of theirs; its version by default. */
+  readonly nodeArchitecture?: NodeArchitectureDetail
   readonly log?: Log
   /** For tests: other disks than files. */
   readonly openDisk?: OpenDisk
@@ -179,7 +186,7 @@ class ComposedTarget implements Target {
     this.#node = new TargetNode({
       targetName,
       targetPortalGroupTag,
-      nodeArchitecture: `Platter/${version}`,
+      ...nodeArchitectureOf(options.nodeArchitecture),
       negotiation,
       limits: sessionLimits(options, limits),
       executor: this.#units.devices,

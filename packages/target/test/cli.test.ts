@@ -1,4 +1,4 @@
-import { chmod, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { CliIo } from '../src/cli/io.ts'
@@ -254,6 +254,21 @@ t.test('hosts are sent elsewhere, and no longer', async (t) => {
   t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')
 })
 
+t.test('a random secret of 128 bits is made, and shown once', async (t) => {
+  const it = await serve(t, await stateDirectory(t))
+  const host = 'iqn.2024-01.org.example:host'
+  const generate = ['secret', 'set', host, '--generate'] as const
+  const text = await it.text(...generate)
+  const secret = /one way\nthe secret, which is not shown again: ([0-9a-f]{32})\n$/.exec(text)?.[1]
+  t.not(secret, undefined, text)
+  const state = await readFile(path.join(it.directory, 'state.json'), 'utf8')
+  t.ok(state.includes(`"${secret}"`), 'it is the one that holds')
+  const again = (await it.json(...generate)) as { secret: string }
+  t.match(again, { host, mutual: false, secret: /^[0-9a-f]{32}$/ })
+  t.not(again.secret, secret)
+  t.match(await it.fails(...generate, '--file', 's'), { code: 2, err: /cannot be used with/ })
+})
+
 t.test('secrets are read from input or a file, and never shown', async (t) => {
   const it = await serve(t, await stateDirectory(t))
   const host = 'iqn.2024-01.org.example:host'
@@ -270,6 +285,8 @@ t.test('secrets are read from input or a file, and never shown', async (t) => {
   const shown = `${await it.text('secret', 'list')}${JSON.stringify(await it.json('secret', 'list'))}`
   t.match(shown, /its iSCSI name +both ways/)
   t.notMatch(shown, /secret of|another/)
+  const same = await platterd(['secret', 'set', `${host}2`, ...state], given)
+  t.match(same, { code: 0, out: `\nwarning: ${host} has the same secret\n` })
   const short = await platterd(['secret', 'set', host, ...state], { ...given, input: 'tooshort' })
   t.match(short, { code: 1, err: /12 to 255 bytes; this one has 8/ })
   t.match(await it.fails('secret', 'set', host, '--file', 'absent'), { code: 1, err: /no absent/ })
@@ -277,6 +294,7 @@ t.test('secrets are read from input or a file, and never shown', async (t) => {
   t.match(await it.fails(...mutual), { code: 1, err: /others may use .*\(mode 0640\).*chmod 600/ })
   t.match(await it.fails('secret', 'delete', host), { code: 2, err: /add --yes/ })
   t.equal(await it.json('secret', 'delete', host, '--yes'), null)
+  t.equal(await it.json('secret', 'delete', `${host}2`, '--yes'), null)
   t.match(await it.json('secret', 'list'), [{ host: '*', user: 'u', mutual: false }])
   t.equal((await stat(path.join(it.directory, 'state.json'))).mode & 0o777, 0o600)
 })

@@ -42,6 +42,14 @@ t.test('CHAP algorithms are told by name, and all are allowed if none are', asyn
   }
 })
 
+t.test('what is told of this software is a word of the command line', async (t) => {
+  t.equal(readServeConfig({}, {}).nodeArchitecture, 'version')
+  for (const nodeArchitecture of ['none', 'name', 'version']) {
+    t.equal(readServeConfig({ nodeArchitecture }, {}).nodeArchitecture, nodeArchitecture)
+  }
+  t.throws(() => readServeConfig({ nodeArchitecture: 'all' }, {}), ConfigError)
+})
+
 t.test('limits are the standard ones where nothing else is said', async (t) => {
   t.same(readServeConfig({}, {}).limits, defaultServerLimits)
   const flags = { maxSessions: 3, maxCommands: 16, loginTimeout: '5' }

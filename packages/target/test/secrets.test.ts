@@ -43,7 +43,7 @@ t.test('a secret is replaced, and the other direction stays', async (t) => {
   const credentials = secrets.credentialsOf(host)
   t.match(credentials?.host, { user: 'u', secret: Buffer.from('a newer secret') })
   t.match(credentials?.target, { secret: Buffer.from('secret of target') })
-  t.same(secrets.list(), [{ host, user: 'u', mutual: true }])
+  t.same(secrets.list(), [{ host, user: 'u', mutual: true, sharedWith: [] }])
 })
 
 t.test('what makes no sense is refused, without a word of the secret', async (t) => {
@@ -62,6 +62,30 @@ t.test('what makes no sense is refused, without a word of the secret', async (t)
   await refuses({ secret: 'x'.repeat(256) }, /this one has 256/)
   await refuses({ host: 'host' }, /wanted an iSCSI name/)
   await t.rejects(secrets.delete(other), { code: 'not-found' })
+})
+
+t.test('what one host authenticates with is not what the server shows to another', async (t) => {
+  const { secrets } = await start(t)
+  await secrets.set(one)
+  await secrets.set(back)
+  await secrets.set({ ...one, host: other, secret: 'secret of other' })
+  const same = { message: `${host} has the same secret in the other direction` }
+  await t.rejects(secrets.set({ ...one, host: other, secret: back.secret }), same)
+  await t.rejects(secrets.set({ ...back, host: other, secret: one.secret }), same)
+  await t.rejects(secrets.set({ ...one, host: '*', secret: back.secret }), same)
+})
+
+t.test('that two hosts have the same secret is told, of either direction', async (t) => {
+  const { secrets } = await start(t)
+  await secrets.set(one)
+  t.same((await secrets.set({ ...one, host: other })).sharedWith, [host])
+  t.same((await secrets.set({ ...one, host: other, secret: 'secret of other' })).sharedWith, [])
+  await secrets.set(back)
+  t.same((await secrets.set({ ...back, host: other })).sharedWith, [host])
+  t.same(
+    secrets.list().map(({ sharedWith }) => sharedWith),
+    [[other], [host]],
+  )
 })
 
 t.test('an error of the state file tells no secrets', async (t) => {

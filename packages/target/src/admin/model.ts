@@ -179,6 +179,8 @@ export const ShownSecret = Type.Object({
   user: Nullable(Type.String()),
   /** Whether the server authenticates to the host as well. */
   mutual: Type.Boolean(),
+  /** Hosts with the same secret in the same direction: any of them can pose as the other. */
+  sharedWith: Type.Array(HostName),
 })
 export type ShownSecret = Static<typeof ShownSecret>
 

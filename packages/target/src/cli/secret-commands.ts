@@ -1,6 +1,7 @@
 /** `platterd secret …`: secrets come from a file or standard input, never from the command line. */
+import { randomBytes } from 'node:crypto'
 import path from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { ShownSecret } from '../admin/model.ts'
 import { readPrivateFileIfThere } from '../durable-file.ts'
 import { ask, type ClientFlags, confirm, show, withClientFlags } from './client-command.ts'
@@ -10,8 +11,12 @@ import { formatTable } from './table.ts'
 type SetFlags = ClientFlags & {
   readonly user?: string | null
   readonly file?: string
+  readonly generate?: boolean
   readonly mutual?: boolean
 }
+
+/** Random bytes of a secret that is made here: 128 bits (RFC 7143 section 9.2.1). */
+const RANDOM_BYTES = 16
 
 export function secretCommand(io: CliIo): Command {
   const secret = new Command('secret').description('what hosts authenticate with (CHAP)')
@@ -20,11 +25,15 @@ export function secretCommand(io: CliIo): Command {
     .argument('<host>', "the host's iSCSI name, or '*' for all that have no secret of their own")
     .option('--user <name>', 'its CHAP user name (default: its iSCSI name)')
     .option('--file <path>', 'read the secret from this file instead')
+    .addOption(
+      new Option('--generate', 'make a random secret, and show it this once').conflicts('file'),
+    )
     .option('--mutual', 'the other direction: what the server authenticates to the host with')
-    .action(async (host: string, { user = null, file, mutual = false, ...flags }: SetFlags) => {
-      const secret = await readSecret(io, file)
+    .action(async (host: string, { user = null, mutual = false, ...flags }: SetFlags) => {
+      const secret = flags.generate ? randomSecret() : await readSecret(io, flags.file)
       const made = await ask(io, flags, 'secret set', { host, user, secret, mutual })
-      show(io, flags, made, describe)
+      if (flags.generate) show(io, flags, { ...made, secret }, describeGenerated)
+      else show(io, flags, made, describe)
     })
   withClientFlags(secret.command('list'))
     .description('list who must authenticate')
@@ -41,6 +50,10 @@ export function secretCommand(io: CliIo): Command {
       show(io, flags, answer, () => `${host} need not authenticate any more\n`)
     })
   return secret
+}
+
+function randomSecret(): string {
+  return randomBytes(RANDOM_BYTES).toString('hex')
 }
 
 /** The text up to the first line's end. */
@@ -68,8 +81,14 @@ function formatSecrets(secrets: readonly ShownSecret[]): string {
   return formatTable(['HOST', 'USER', 'HOW'], rows, 'nobody must authenticate')
 }
 
-function describe({ host, user, mutual }: ShownSecret): string {
+function describe({ host, user, mutual, sharedWith }: ShownSecret): string {
   const who = host === '*' ? 'every other host' : host
   const name = user === null ? 'its iSCSI name' : user
-  return `${who} must authenticate as ${name}, ${mutual ? 'and so does the server' : 'one way'}\n`
+  const warning = sharedWith.map((other) => `warning: ${other} has the same secret\n`)
+  const how = mutual ? 'and so does the server' : 'one way'
+  return `${who} must authenticate as ${name}, ${how}\n${warning.join('')}`
+}
+
+function describeGenerated(made: ShownSecret & { readonly secret: string }): string {
+  return `${describe(made)}the secret, which is not shown again: ${made.secret}\n`
 }

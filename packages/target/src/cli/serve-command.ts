@@ -2,7 +2,13 @@
 import { authenticationFloors, chapAlgorithmName, chapAlgorithms } from '@platter/protocol/iscsi'
 import { Command, Option } from 'commander'
 import type { Partition, Status } from '../admin/model.ts'
-import { ConfigError, readServeConfig, type ServeConfig, type ServeFlags } from '../config.ts'
+import {
+  ConfigError,
+  nodeArchitectureDetails,
+  readServeConfig,
+  type ServeConfig,
+  type ServeFlags,
+} from '../config.ts'
 import { createLog, logLevels } from '../log.ts'
 import { defaultServerLimits } from '../server-limits.ts'
 import { formatSize } from '../size.ts'
@@ -50,6 +56,12 @@ export function serveCommand(io: CliIo): Command {
       '--slow-logins-after <failures>',
       'slow down the logins of an address that failed to authenticate so often (default: 10)',
       countArgument,
+    )
+    .addOption(
+      new Option(
+        '--node-architecture <detail>',
+        'what to tell hosts of this software that tell of theirs (default: version)',
+      ).choices(nodeArchitectureDetails),
     )
     .option(
       '--allow-unauthenticated',

@@ -107,8 +107,9 @@ t.test('every operation answers what its schema says', async (t) => {
   t.same(await call(socketPath, 'redirect list', {}), [redirect])
   await call(socketPath, 'redirect delete', { host })
   const secret = { host, user: null, secret: 'secret of host', mutual: false }
-  t.same(await call(socketPath, 'secret set', secret), { host, user: null, mutual: false })
-  t.same(await call(socketPath, 'secret list', {}), [{ host, user: null, mutual: false }])
+  const shown = { host, user: null, mutual: false, sharedWith: [] }
+  t.same(await call(socketPath, 'secret set', secret), shown)
+  t.same(await call(socketPath, 'secret list', {}), [shown])
   await call(socketPath, 'secret delete', { host })
   await call(socketPath, 'partition delete', key)
   await call(socketPath, 'array delete', { name: key.array })

@@ -142,6 +142,24 @@ export const layerRules: readonly LayerRule[] = [
     ],
   },
   {
+    folder: 'packages/initiator/src/copy',
+    refuses: [
+      '@platter/protocol/scsi',
+      '../session/session.ts',
+      '../net/socket-connection.ts',
+      '../block/scsi-disk.ts',
+      '../fuse/mount.ts',
+      '../cli/io.ts',
+      '../host.ts',
+    ],
+    allows: [
+      'node:fs/promises',
+      '../block/block-device.ts',
+      '../block/block-error.ts',
+      '../block/block-promises.ts',
+    ],
+  },
+  {
     folder: 'packages/initiator/src/fuse',
     refuses: [
       '@platter/protocol/scsi',

@@ -1,5 +1,6 @@
-/** The `platter` command line: targets found, mounted and unmounted. */
+/** The `platter` command line: targets found, mounted and unmounted, their partitions read, written and copied. */
 import { Command, CommanderError } from 'commander'
+import { copyCommand } from './cli/copy-command.ts'
 import { DAEMON_FLAG, reportFailure } from './cli/daemon.ts'
 import { discoverCommand } from './cli/discover-command.ts'
 import { failureOf } from './cli/failure.ts'
@@ -7,8 +8,10 @@ import { fstabArguments } from './cli/fstab-arguments.ts'
 import { infoCommand } from './cli/info-command.ts'
 import { type CliIo, ExitCode, processIo } from './cli/io.ts'
 import { mountCommand } from './cli/mount-command.ts'
+import { readCommand } from './cli/read-command.ts'
 import { statusCommand } from './cli/status-command.ts'
 import { unmountCommand } from './cli/unmount-command.ts'
+import { writeCommand } from './cli/write-command.ts'
 import { version } from './version.ts'
 
 const lesson = `
@@ -26,13 +29,19 @@ Several servers, each in a directory of its own, in the background:
 Over two networks at once, either of which may fail:
   $ platter mount 192.0.2.7 /mnt/san --portal 198.51.100.7
 
+Its bytes without a mount, to an image and back, or to another server:
+  $ platter read 192.0.2.7/scratch scratch.img
+  $ platter write scratch.img 192.0.2.7/scratch
+  $ platter copy 192.0.2.7/scratch 198.51.100.7/scratch
+
 Each partition is a file of its size, which programs use as they use a disk: dd, fio, losetup, mkfs,
 qemu. Any iSCSI target will do; the partitions of one that gives them no names are lun0, lun1, …
 
 With --json answers are for programs: on standard output, and an error as
 {"error":{"code","message"}} on standard error.
 
-Exit codes: 0 done, 1 failed or refused, 2 command line not understood, 3 the target cannot be reached.
+Exit codes: 0 done, 1 failed or refused, 2 command line not understood, 3 the target cannot be reached,
+130 and 143 ended by SIGINT and SIGTERM.
 `
 
 /**
@@ -62,7 +71,16 @@ function createProgram(io: CliIo): Command {
     .description('Shows the partitions of iSCSI targets as files.')
     .version(version)
     .addHelpText('after', lesson)
-  const commands = [discoverCommand, infoCommand, mountCommand, statusCommand, unmountCommand]
+  const commands = [
+    discoverCommand,
+    infoCommand,
+    mountCommand,
+    statusCommand,
+    unmountCommand,
+    readCommand,
+    writeCommand,
+    copyCommand,
+  ]
   for (const command of commands.map((make) => make(io))) {
     program.addCommand(command)
   }

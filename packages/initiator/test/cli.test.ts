@@ -44,6 +44,14 @@ t.test('a command line that is not understood ends with 2, and says what was wan
     [['mount', '127.0.0.1', '/mnt', '--layout', 'round'], /Allowed choices are flat, servers/],
     [['mount', '127.0.0.1', '/mnt', '--policy', 'best'], /Allowed choices are least-bytes, round-/],
     [['discover', '127.0.0.1', '--fast'], /unknown option '--fast'/],
+    [['read', '127.0.0.1', 'image'], /got 127\.0\.0\.1, wanted HOST\[:PORT\]\/\[IQN\/\]NAME/],
+    [['read', '127.0.0.1/a', 'image', '--depth', '0'], /wanted a number from 1 to 256/],
+    [['write', '-', '127.0.0.1/a', '--block-size', '1000'], /wanted a multiple of 4K up to 64M/],
+    [['copy', '127.0.0.1/a', '127.0.0.1/b', '--length', '0'], /wanted a size such as/],
+    [
+      ['copy', ...['127.0.0.1/a', '127.0.0.1/b', '--secret-file', '-', '--to-chap-user', 'me']],
+      /standard input has one secret, for one end/,
+    ],
   ]
   for (const [args, message] of cases) {
     const { code, stderr } = await runCli(...args)
@@ -54,9 +62,14 @@ t.test('a command line that is not understood ends with 2, and says what was wan
 
 t.test('a target that cannot be reached ends with 3', async (t) => {
   const port = await closedPort()
-  for (const args of [['discover'], ['mount']]) {
-    const rest = args[0] === 'mount' ? ['/nowhere'] : []
-    const { code, stderr } = await runCli(...args, `127.0.0.1:${port}`, ...rest)
+  const portal = `127.0.0.1:${port}`
+  for (const args of [
+    ['discover', portal],
+    ['mount', portal, '/nowhere'],
+    ['read', `${portal}/scratch`, '-'],
+    ['copy', `${portal}/scratch`, '127.0.0.1/scratch'],
+  ]) {
+    const { code, stderr } = await runCli(...args)
     t.equal(code, 3)
     t.match(stderr, new RegExp(`^platter: 127.0.0.1:${port}: connect ECONNREFUSED`))
   }

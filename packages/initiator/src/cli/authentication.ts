@@ -10,7 +10,7 @@ import {
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { authenticationPolicy, type HostAuthentication } from '../host.ts'
 import { faultOf } from '../session/authentication.ts'
-import { CliFailure, type CliIo, ExitCode } from './io.ts'
+import { type CliIo, misuse } from './io.ts'
 import { readSecret } from './secret-file.ts'
 
 export interface AuthenticationFlags {
@@ -87,8 +87,4 @@ export async function readAuthentication(
   const fault = faultOf(authenticationPolicy(initiatorName, authentication))
   if (fault !== undefined) throw misuse(`authentication: ${fault}`)
   return authentication
-}
-
-function misuse(message: string): CliFailure {
-  return new CliFailure(ExitCode.Usage, 'invalid-flag', message)
 }

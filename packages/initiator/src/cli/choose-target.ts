@@ -4,11 +4,12 @@ import type { DiscoveredTarget } from '../session/discovery.ts'
 import { CliFailure, ExitCode } from './io.ts'
 import { formatPortal } from './portal.ts'
 
-/** The one named `wanted`, or the only one there is. Throws CliFailure. */
+/** The one named `wanted`, or the only one there is. Throws CliFailure; `remedy` is for several. */
 export function chooseTarget(
   targets: readonly DiscoveredTarget[],
   portal: Endpoint,
   wanted: string | undefined,
+  remedy = 'choose one with --target',
 ): DiscoveredTarget {
   const fitting = wanted === undefined ? targets : targets.filter(({ name }) => name === wanted)
   const [first] = fitting
@@ -19,7 +20,7 @@ export function chooseTarget(
     throw new CliFailure(ExitCode.Failed, 'no-target', `${where} has no target for us`)
   }
   if (wanted === undefined) {
-    const message = `${where} has several targets; choose one with --target:${names}`
+    const message = `${where} has several targets; ${remedy}:${names}`
     throw new CliFailure(ExitCode.Usage, 'several-targets', message)
   }
   throw new CliFailure(ExitCode.Failed, 'no-target', `${where} has no ${wanted}; it has:${names}`)

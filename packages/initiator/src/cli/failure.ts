@@ -1,6 +1,7 @@
 /** What an error is to whoever started the command: its exit code, and a code and a message for it. */
 import { ProtocolError } from '@platter/protocol/iscsi'
 import { BlockError } from '../block/block-error.ts'
+import { DifferenceError } from '../copy/comparison.ts'
 import { MountpointError } from '../fuse/mountpoint.ts'
 import { AuthenticationError, ConnectionLostError, LoginError } from '../session/errors.ts'
 import { CliFailure, ExitCode } from './io.ts'
@@ -25,6 +26,7 @@ function kindOf(error: Error): { readonly exitCode: number; readonly code: strin
   if (error instanceof LoginError) return failed('login-refused')
   if (error instanceof AuthenticationError) return failed('target-not-trusted')
   if (error instanceof ProtocolError) return failed('protocol-error')
+  if (error instanceof DifferenceError) return failed('different')
   if (error instanceof BlockError) return failed(error.code)
   return failed('failed')
 }

@@ -44,6 +44,11 @@ export class CliFailure extends Error {
   }
 }
 
+/** Flags that do not go together, or do not fit what is there. */
+export function misuse(message: string): CliFailure {
+  return new CliFailure(ExitCode.Usage, 'invalid-flag', message)
+}
+
 /** The process's own streams and signals. */
 export function processIo(): CliIo {
   return {

@@ -8,7 +8,7 @@
  * after a new one. That holds within a portal group, so a session stays within its own.
  */
 import type { Connection } from '../session/connection.ts'
-import { PortalGroupError } from '../session/errors.ts'
+import { ConnectionLostError, PortalGroupError } from '../session/errors.ts'
 import type { Lane } from '../session/placement.ts'
 import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { Session } from '../session/session.ts'
@@ -394,8 +394,7 @@ export class PersistentSession implements ScsiTransport, Lane {
 
   #reason(cause?: Error): Error {
     if (this.#closing) return new Error('the session is closed')
-    const { retryForMs } = this.#options
-    const why = cause === undefined ? '' : `: ${cause.message}`
-    return new Error(`no connection for ${retryForMs} ms${why}`, { cause })
+    const why = `no connection for ${this.#options.retryForMs} ms`
+    return new ConnectionLostError(cause ? `${why}: ${cause.message}` : why, { cause })
   }
 }

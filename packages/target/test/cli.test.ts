@@ -1,98 +1,8 @@
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import t, { type Test } from 'tap'
-import type { CliIo } from '../src/cli/io.ts'
-import { run } from '../src/cli.ts'
+import t from 'tap'
+import { platterd, serve } from './support/served-cli.ts'
 import { stateDirectory } from './support/state-directory.ts'
-
-interface Outcome {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-interface Surroundings {
-  readonly cwd?: string
-  readonly env?: NodeJS.ProcessEnv
-  readonly ask?: CliIo['ask']
-  readonly input?: string
-}
-
-async function platterd(args: string[], surroundings: Surroundings = {}): Promise<Outcome> {
-  let out = ''
-  let err = ''
-  const code = await run(args, {
-    out: (text) => {
-      out += text
-    },
-    err: (text) => {
-      err += text
-    },
-    env: surroundings.env ?? {},
-    cwd: surroundings.cwd ?? '/',
-    ask: surroundings.ask,
-    input: async () => surroundings.input ?? '',
-    stopRequested: () => new Promise(() => {}),
-  })
-  return { code, out, err }
-}
-
-interface Serving {
-  readonly directory: string
-  /** Runs a command against the server, and parses its answer. */
-  json(...args: string[]): Promise<unknown>
-  text(...args: string[]): Promise<string>
-  fails(...args: string[]): Promise<Outcome>
-  stop(): Promise<number>
-  readonly announced: string
-}
-
-async function serve(t: Test, directory: string, ...flags: string[]): Promise<Serving> {
-  let stop = () => {}
-  const stopped = new Promise<string>((resolve) => {
-    stop = () => resolve('SIGTERM')
-  })
-  let announce = (_: string) => {}
-  const announced = new Promise<string>((resolve) => {
-    announce = resolve
-  })
-  let err = ''
-  const exit = run(['serve', '--state', directory, '--portal', '127.0.0.1:0', ...flags], {
-    out: announce,
-    err: (text) => {
-      err += text
-    },
-    env: {},
-    cwd: '/',
-    ask: undefined,
-    input: async () => '',
-    stopRequested: () => stopped,
-  })
-  t.teardown(() => {
-    stop()
-    return exit
-  })
-  const failed = exit.then((code) => Promise.reject(new Error(`serve ended with ${code}: ${err}`)))
-  const text = await Promise.race([announced, failed])
-  failed.catch(() => {})
-  const ask = (args: string[]) => platterd([...args, '--state', directory], { cwd: directory })
-  const succeed = async (args: string[]) => {
-    const { code, out, err } = await ask(args)
-    t.equal(code, 0, `${args.join(' ')}: ${err}`)
-    return out
-  }
-  return {
-    directory,
-    announced: text,
-    json: async (...args) => JSON.parse(await succeed([...args, '--json'])),
-    text: (...args) => succeed(args),
-    fails: (...args) => ask(args),
-    stop: () => {
-      stop()
-      return exit
-    },
-  }
-}
 
 t.test('a partition is made, grown, kept over a restart, and deleted', async (t) => {
   const directory = await stateDirectory(t)
@@ -252,51 +162,6 @@ t.test('hosts are sent elsewhere, and no longer', async (t) => {
   t.match(await it.text('redirect', 'delete', ...host), /no longer be sent away/)
   t.equal(await it.json('redirect', 'delete'), null)
   t.equal(await it.text('redirect', 'list'), 'nobody is sent elsewhere\n')
-})
-
-t.test('a random secret of 128 bits is made, and shown once', async (t) => {
-  const it = await serve(t, await stateDirectory(t))
-  const host = 'iqn.2024-01.org.example:host'
-  const generate = ['secret', 'set', host, '--generate'] as const
-  const text = await it.text(...generate)
-  const secret = /one way\nthe secret, which is not shown again: ([0-9a-f]{32})\n$/.exec(text)?.[1]
-  t.not(secret, undefined, text)
-  const state = await readFile(path.join(it.directory, 'state.json'), 'utf8')
-  t.ok(state.includes(`"${secret}"`), 'it is the one that holds')
-  const again = (await it.json(...generate)) as { secret: string }
-  t.match(again, { host, mutual: false, secret: /^[0-9a-f]{32}$/ })
-  t.not(again.secret, secret)
-  t.match(await it.fails(...generate, '--file', 's'), { code: 2, err: /cannot be used with/ })
-})
-
-t.test('secrets are read from input or a file, and never shown', async (t) => {
-  const it = await serve(t, await stateDirectory(t))
-  const host = 'iqn.2024-01.org.example:host'
-  t.equal(await it.text('secret', 'list'), 'nobody must authenticate\n')
-  const state = ['--state', it.directory]
-  const given = { cwd: it.directory, input: 'secret of host\nnot this\n' }
-  const set = await platterd(['secret', 'set', host, ...state], given)
-  t.same(set, { code: 0, out: `${host} must authenticate as its iSCSI name, one way\n`, err: '' })
-  await writeFile(path.join(it.directory, 's'), 'secret of target\n', { mode: 0o600 })
-  const mutual = ['secret', 'set', host, '--mutual', '--file', 's']
-  t.match(await it.json(...mutual), { host, user: null, mutual: true })
-  const all = ['secret', 'set', '*', '--user', 'u', ...state]
-  t.equal((await platterd(all, { ...given, input: 'another secret' })).code, 0)
-  const shown = `${await it.text('secret', 'list')}${JSON.stringify(await it.json('secret', 'list'))}`
-  t.match(shown, /its iSCSI name +both ways/)
-  t.notMatch(shown, /secret of|another/)
-  const same = await platterd(['secret', 'set', `${host}2`, ...state], given)
-  t.match(same, { code: 0, out: `\nwarning: ${host} has the same secret\n` })
-  const short = await platterd(['secret', 'set', host, ...state], { ...given, input: 'tooshort' })
-  t.match(short, { code: 1, err: /12 to 255 bytes; this one has 8/ })
-  t.match(await it.fails('secret', 'set', host, '--file', 'absent'), { code: 1, err: /no absent/ })
-  await chmod(path.join(it.directory, 's'), 0o640)
-  t.match(await it.fails(...mutual), { code: 1, err: /others may use .*\(mode 0640\).*chmod 600/ })
-  t.match(await it.fails('secret', 'delete', host), { code: 2, err: /add --yes/ })
-  t.equal(await it.json('secret', 'delete', host, '--yes'), null)
-  t.equal(await it.json('secret', 'delete', `${host}2`, '--yes'), null)
-  t.match(await it.json('secret', 'list'), [{ host: '*', user: 'u', mutual: false }])
-  t.equal((await stat(path.join(it.directory, 'state.json'))).mode & 0o777, 0o600)
 })
 
 t.test('an error is told with its code, as JSON when asked for', async (t) => {

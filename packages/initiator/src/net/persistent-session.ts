@@ -1,7 +1,7 @@
 /**
- * A session that comes back by itself, over any of its paths. When a connection is lost the session logs
- * in again, by the first path that answers, and executes the commands that have no outcome anew, in
- * their order; further connections join as their paths answer. Its user notices a delay at most.
+ * A session that comes back by itself, over any of its paths. When a connection is lost it logs in again, by
+ * the first path that answers, and executes the commands that have no outcome anew, in their order; further
+ * connections join as their paths answer. Its user notices a delay at most.
  *
  * The new login has the ISID of the old one, so it takes that session's place: the target ends what
  * it still had of the old commands before it answers (RFC 7143 section 6.3.5). So no old write comes

@@ -28,6 +28,10 @@ const purposes = {
     { packages: ['e2fsprogs'], present: () => onPath('mkfs.ext4') && onPath('fsck.ext4') },
     { packages: ['xfsprogs'], present: () => onPath('mkfs.xfs') && onPath('xfs_repair') },
   ],
+  diskUsers: [
+    { packages: ['fio'], present: () => onPath('fio') },
+    { packages: ['sqlite3'], present: () => onPath('sqlite3') },
+  ],
   clients: [
     { packages: ['libiscsi-bin'], present: () => onPath('iscsi-ls') && onPath('iscsi-test-cu') },
     { packages: ['qemu-utils'], present: () => onPath('qemu-img') && onPath('qemu-io') },

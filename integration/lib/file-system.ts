@@ -22,35 +22,77 @@ const checkers = {
   xfs: ['xfs_repair', '-n'],
 } as const
 
+export interface FileSystemOptions {
+  /** Whether the loop device reads and writes the file past the page cache. */
+  readonly directIo?: boolean
+  readonly readOnly?: boolean
+}
+
+/** Makes a file system on the file, has it used, and checks it. */
+export async function makeFileSystem<T>(
+  kind: FileSystem,
+  file: string,
+  use: (directory: string) => Promise<T>,
+  options: FileSystemOptions = {},
+): Promise<T> {
+  const device = await attachLoop(file, options)
+  const [maker, ...parameters] = makers[kind]
+  await runOk(maker, [...parameters, device])
+  const result = await useMounted(device, [], use)
+  await checkFileSystem(kind, device)
+  await detachLoop(device)
+  return result
+}
+
+/** Checks the file system on the file, and has it used as it is. */
+export async function reuseFileSystem<T>(
+  kind: FileSystem,
+  file: string,
+  use: (directory: string) => Promise<T>,
+  options: FileSystemOptions = {},
+): Promise<T> {
+  const device = await attachLoop(file, options)
+  await checkFileSystem(kind, device)
+  const result = await useMounted(device, options.readOnly ? ['--options', 'ro'] : [], use)
+  await detachLoop(device)
+  return result
+}
+
+async function useMounted<T>(
+  device: string,
+  options: readonly string[],
+  use: (directory: string) => Promise<T>,
+): Promise<T> {
+  const directory = await mountDevice(device, options)
+  const result = await use(directory)
+  await runOk('umount', [directory])
+  return result
+}
+
 /** Makes a file system on the file and copies a tree into it; answers with the tree's checksum there. */
-export async function fillFileSystem(
+export function fillFileSystem(
   kind: FileSystem,
   file: string,
   tree: string,
+  options?: FileSystemOptions,
 ): Promise<string> {
-  const device = await attachLoop(file)
-  const [maker, ...options] = makers[kind]
-  await runOk(maker, [...options, device])
-  const directory = await mountDevice(device, [])
-  const copy = join(directory, 'tree')
-  mkdirSync(copy)
-  await runOk('cp', ['--archive', `${tree}/.`, copy])
-  const checksum = await treeChecksum(copy)
-  await runOk('umount', [directory])
-  await checkFileSystem(kind, device)
-  await detachLoop(device)
-  return checksum
+  const fill = async (directory: string) => {
+    const copy = join(directory, 'tree')
+    mkdirSync(copy)
+    await runOk('cp', ['--archive', `${tree}/.`, copy])
+    return treeChecksum(copy)
+  }
+  return makeFileSystem(kind, file, fill, options)
 }
 
 /** Checks the file system on the file, mounts it read-only and answers with the tree's checksum. */
-export async function readFileSystem(kind: FileSystem, file: string): Promise<string> {
-  const device = await attachLoop(file)
-  await checkFileSystem(kind, device)
-  const directory = await mountDevice(device, ['--options', 'ro'])
-  const checksum = await treeChecksum(join(directory, 'tree'))
-  await runOk('umount', [directory])
-  await detachLoop(device)
-  return checksum
+export function readFileSystem(
+  kind: FileSystem,
+  file: string,
+  options: FileSystemOptions = {},
+): Promise<string> {
+  const read = (directory: string) => treeChecksum(join(directory, 'tree'))
+  return reuseFileSystem(kind, file, read, { ...options, readOnly: true })
 }
 
 /** One checksum over names, contents, owners, modes and times of all below a directory. */
@@ -64,9 +106,14 @@ async function checkFileSystem(kind: FileSystem, device: string): Promise<void> 
   await runOk(checker, [...options, device])
 }
 
-async function attachLoop(file: string): Promise<string> {
-  const device = (await runOk('losetup', ['--find', '--show', file])).trim()
+async function attachLoop(file: string, { directIo = false }: FileSystemOptions): Promise<string> {
+  const how = directIo ? ['--direct-io=on'] : []
+  const device = (await runOk('losetup', ['--find', '--show', ...how, file])).trim()
   onCleanUp(() => detachNow(device, file))
+  // Where the file does not take direct I/O, losetup goes on without.
+  const asked = ['--noheadings', '--raw', '--output', 'DIO', device]
+  const isDirect = (await runOk('losetup', asked)).trim() === '1'
+  if (directIo && !isDirect) throw new Error(`${device} does not use direct I/O on ${file}`)
   return device
 }
 

@@ -8,6 +8,7 @@ export type Need =
   | 'captures'
   | 'mount'
   | 'filesystems'
+  | 'diskUsers'
   | 'clients'
   | 'networks'
   | 'tgt'

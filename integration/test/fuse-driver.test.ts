@@ -1,19 +1,11 @@
 /** Both FUSE drivers, by the same operations: a partition is a file that behaves as a disk does. */
-import { constants } from 'node:fs'
-import {
-  chmod,
-  type FileHandle,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises'
+import { randomInt } from 'node:crypto'
+import { chmod, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { cleanUp, onCleanUp, temporaryDirectory, unmountNow } from '../lib/cleanup.ts'
 import { runOk } from '../lib/command.ts'
+import { FileExerciser } from '../lib/file-exerciser.ts'
 import { FuseMount, isMounted } from '../lib/fuse-mount.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
@@ -37,97 +29,27 @@ async function startTarget(directory = temporaryDirectory()): Promise<TargetProc
   return target
 }
 
-/** Numbers from 0 to below `bound`, the same for the same seed (xorshift32). */
-function randomNumbers(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % bound
-  }
-}
-
-interface Range {
-  readonly offset: number
-  readonly length: number
-}
-
-/** Any length up to 300 KiB or, aligned, what O_DIRECT is mostly used with. */
-function anyRange(random: (bound: number) => number, aligned: boolean): Range {
-  const unit = aligned ? 4096 : 1
-  const length = (1 + random((300 * 1024) / unit)) * unit
-  return { offset: random((SIZE - length) / unit) * unit, length }
-}
-
-/**
- * Writes and reads at random through handles that differ in their flags, several at once where they
- * do not overlap, and holds each read against what was written before.
- */
-async function exercise(t: Test, path: string, model: Buffer, seed: number): Promise<void> {
-  const random = randomNumbers(seed)
-  const flags = [constants.O_RDWR, constants.O_RDWR | constants.O_DIRECT]
-  const handles = [
-    ...(await Promise.all(flags.map((flag) => open(path, flag)))),
-    await open(path, constants.O_RDWR | constants.O_DSYNC),
-  ]
-  for (let round = 0; round < 60; round++) {
-    const handle = handles[random(handles.length)] as FileHandle
-    const direct = handle === handles[1]
-    const writes = apart(Array.from({ length: 8 }, () => anyRange(random, direct)))
-    await Promise.all(writes.map((range, index) => write(handle, model, range, round * 8 + index)))
-    if (round % 7 === 0) await handle.datasync()
-    const reader = handles[random(handles.length)] as FileHandle
-    const { offset, length } = anyRange(random, reader === handles[1])
-    const { buffer } = await reader.read(Buffer.alloc(length), 0, length, offset)
-    if (!buffer.equals(model.subarray(offset, offset + length))) {
-      t.fail(`seed ${seed}, round ${round}: ${length} bytes at ${offset} differ`)
-    }
-  }
-  for (const handle of handles) await handle.close()
-}
-
-async function write(handle: FileHandle, model: Buffer, range: Range, mark: number): Promise<void> {
-  const data = Buffer.alloc(range.length, `write ${mark};`)
-  data.copy(model, range.offset)
-  await handle.write(data, 0, range.length, range.offset)
-}
-
-function apart(ranges: readonly Range[]): Range[] {
-  const chosen: Range[] = []
-  for (const range of ranges) {
-    const free = chosen.every(
-      ({ offset, length }) =>
-        range.offset >= offset + length || offset >= range.offset + range.length,
-    )
-    if (free) chosen.push(range)
-  }
-  return chosen
-}
-
-async function contents(path: string): Promise<Buffer> {
-  const handle = await open(path)
-  const { buffer } = await handle.read(Buffer.alloc(SIZE), 0, SIZE, 0)
-  await handle.close()
-  return buffer
-}
-
 for (const driver of drivers) {
   t.test(
     `${driver}: reads and writes of every kind agree, and stay`,
     requires('mount', 'fuse'),
     async (t) => {
       const target = await startTarget()
-      const model = Buffer.alloc(SIZE)
       const mount = await FuseMount.mount(target.portal, '--driver', driver)
-      const seed = 1 + (process.pid % 100_000)
-      await exercise(t, mount.file('disk'), model, seed)
-      t.ok((await contents(mount.file('disk'))).equals(model), `seed ${seed}: as a whole`)
+      const seed = randomInt(2 ** 31)
+      t.comment(`seed ${seed}: npm run exercise -- --driver ${driver} --seed ${seed}`)
+      const exerciser = await FileExerciser.exercise({
+        path: mount.file('disk'),
+        seed,
+        holes: driver === 'kernel',
+        goOn: (rounds) => rounds < 400,
+      })
       await mount.unmount()
       await target.stop()
       await target.serve()
       const again = await FuseMount.mount(target.portal, '--driver', driver)
-      t.ok((await contents(again.file('disk'))).equals(model), 'after a new mount and a restart')
+      await exerciser.verify(again.file('disk'))
+      t.pass('after a new mount and a restart')
       await again.unmount()
       await target.stop()
     },

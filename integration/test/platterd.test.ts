@@ -1,13 +1,14 @@
 /** platterd as a process: signals, kills, and what the next one finds. */
 import { once } from 'node:events'
-import { lstatSync, readFileSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
-import { run } from '../lib/command.ts'
+import { BackgroundProcess, run } from '../lib/command.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
+import { requires } from '../lib/requires.ts'
 import { TargetOpcode } from '../lib/target-pdu.ts'
 import { platterdScript, TargetProcess } from '../lib/target-process.ts'
 import { WireInitiator } from '../lib/wire-initiator.ts'
@@ -68,6 +69,29 @@ t.test('SIGTERM and SIGINT stop it cleanly, with a host connected', async (t) =>
     t.match(target.log, `stopping signal=${signal}`)
     t.throws(() => lstatSync(socket), { code: 'ENOENT' })
   }
+})
+
+t.test('no other user of the machine reaches the admin socket', requires('root'), async (t) => {
+  const directory = temporaryDirectory()
+  chmodSync(directory, 0o755)
+  const socket = join(directory, 'admin.sock')
+  // Where others may enter, the mode of the socket itself has to keep them out.
+  const parameters = ['serve', '--state', directory, '--portal', '127.0.0.1:0']
+  const server = new BackgroundProcess(process.execPath, [platterdScript(), ...parameters])
+  const connectAs = (...user: string[]) => {
+    const script = `const s = require('node:net').connect('${socket}', () => s.end())
+      s.on('error', (error) => { console.log(error.code); process.exitCode = 1 })`
+    return run('setpriv', [...user, process.execPath, '-e', script], { cwd: '/' })
+  }
+  const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups']
+  await server.untilReady(async () => (await connectAs('--no-new-privs')).status === 0)
+  t.match(await connectAs(...nobody), { status: 1, stdout: 'EACCES\n' })
+  const read = await run('setpriv', [...nobody, 'cat', join(directory, 'state.json')])
+  t.match([read.status === 0, read.stdout], [false, ''])
+  t.equal(await server.end('SIGTERM'), 0)
+  chmodSync(join(directory, 'state.json'), 0o640)
+  const refused = await run(process.execPath, [platterdScript(), ...parameters])
+  t.match(refused, { status: 1, stderr: /others may use .*state\.json \(mode 0640\).*: chmod 600/ })
 })
 
 t.test('a host that is logged in is listed, with both ends of its connection', async (t) => {

@@ -1,5 +1,5 @@
 /** Small files that are either as before or as after a write, whatever happens in between. */
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 
 /** Told after each step of a durable change. Fault tests throw from it: what follows then never happens. */
@@ -16,7 +16,9 @@ export async function replaceFile(
   onStep: OnStep = () => {},
 ): Promise<void> {
   const temporary = `${filePath}.new`
-  const file = await open(temporary, 'w', 0o600)
+  // One that is left of a crash, or was put there, may have another mode.
+  await rm(temporary, { force: true })
+  const file = await open(temporary, 'wx', 0o600)
   try {
     await file.writeFile(text)
     onStep('written')
@@ -46,9 +48,8 @@ export async function readPrivateFileIfThere(filePath: string): Promise<string |
   try {
     const { mode, uid } = await file.stat()
     if ((mode & 0o077) !== 0) {
-      const octal = (mode & 0o777).toString(8).padStart(4, '0')
       throw new Error(
-        `others may use ${filePath} (mode ${octal}), and it holds secrets: chmod 600 ${filePath}`,
+        `others may use ${filePath} (mode ${octal(mode)}), and it holds secrets: chmod 600 ${filePath}`,
       )
     }
     if (uid !== process.getuid?.() && uid !== 0) {
@@ -70,9 +71,25 @@ export async function readFileIfThere(filePath: string): Promise<string | undefi
   }
 }
 
-/** Makes a directory that only its owner may enter, and those above it as needed. */
+/**
+ * Makes a directory that only its owner may enter, and those above it as needed. Rejects when it is there, and
+ * others could put files of their own in place of ours.
+ */
 export async function makePrivateDirectory(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
+  const { mode, uid } = await stat(directory)
+  if ((mode & 0o022) !== 0) {
+    throw new Error(
+      `others may change ${directory} (mode ${octal(mode)}), which holds state: chmod 700 ${directory}`,
+    )
+  }
+  if (uid !== process.getuid?.() && uid !== 0) {
+    throw new Error(`${directory} holds state, and belongs to another user (uid ${uid})`)
+  }
+}
+
+function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, '0')
 }
 
 async function syncDirectory(directory: string): Promise<void> {

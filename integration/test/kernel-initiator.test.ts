@@ -11,6 +11,7 @@ import { mutual, own, setSecret } from '../lib/authenticating-target.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run } from '../lib/command.ts'
 import { FuseMount } from '../lib/fuse-mount.ts'
+import { leavesClosedPort, worksAtDataPort } from '../lib/guest/data-port.ts'
 import { startLab } from '../lib/guest/lab.ts'
 import { Lio } from '../lib/guest/lio.ts'
 import {
@@ -48,7 +49,7 @@ const complaint = /error|fail|invalid|sense key|unexpected|timed out|reject|unsu
 
 t.test('Linux uses a partition as its disk', needs, async (t) => {
   // It fails to authenticate more often than a host does.
-  const lab = await startLab(['--slow-logins-after', '1000'])
+  const lab = await startLab(['--slow-logins-after', '1000', '--data-port-timeout', '60'])
   const { guest, target } = lab
   t.teardown(() => {
     if (!t.passing()) console.error(guest.console)
@@ -85,6 +86,12 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     })
     await logOut(guest, targetName)
     t.equal((await guest.run('iscsiadm -m session')).status, 21, 'no session is left')
+  })
+
+  const here = { initiatorName: guestName, lun }
+  let dataPort = ''
+  await t.test('open-iscsi works at the data port that discovery opens for it', async (t) => {
+    dataPort = await worksAtDataPort(t, lab, here)
   })
 
   await t.test('the kernel takes the disk for what it is', async (t) => {
@@ -178,6 +185,10 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
       [],
     )
   })
+
+  await t.test('open-iscsi does not get in where its data port was, and finds another', (t) =>
+    leavesClosedPort(t, lab, here, dataPort),
+  )
 
   await t.test(
     'open-iscsi authenticates by CHAP with each algorithm, one way and mutual',

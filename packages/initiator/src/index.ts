@@ -1,6 +1,7 @@
 /** The package as a library: partitions of iSCSI targets as block devices, without a mount. */
 export type { BlockDevice, BlockDone } from './block/block-device.ts'
 export { BlockError, type BlockErrorCode } from './block/block-error.ts'
+export { BlockPromises } from './block/block-promises.ts'
 export type { PartitionChange } from './block/partitions.ts'
 export {
   type Access,

@@ -1,3 +1,4 @@
+/// <reference path="../../buffer-layout.d.ts" preserve="true" />
 /** Public names of the iSCSI codecs: `@platter/protocol/iscsi`. */
 
 export * from './access-information.ts'

@@ -83,3 +83,9 @@ export class SessionLane {
     this.probe = null
   }
 }
+
+export function laneOf(lanes: readonly SessionLane[], connection: Connection): SessionLane {
+  const lane = lanes.find((it) => it.connection === connection)
+  if (lane === undefined) throw new Error(`connection ${connection.cid} has no lane`)
+  return lane
+}

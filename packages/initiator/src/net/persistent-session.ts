@@ -14,7 +14,7 @@ import type { ScsiTransport } from '../session/scsi-transport.ts'
 import { Session } from '../session/session.ts'
 import type { ScsiTask } from '../session/task.ts'
 import { RunningClock } from './clock.ts'
-import { Pause, SessionLane } from './lane.ts'
+import { laneOf, Pause, SessionLane } from './lane.ts'
 import type { Path } from './path.ts'
 import type { PersistentSessionOptions } from './session-options.ts'
 import { SocketConnection } from './socket-connection.ts'
@@ -109,6 +109,10 @@ export class PersistentSession implements ScsiTransport, Lane {
     return this.#waiting.bytes + (this.#session?.bytesInFlight ?? 0)
   }
 
+  get hasUnsent(): boolean {
+    return this.#session?.connections[0]?.hasUnsent ?? false
+  }
+
   get weight(): number {
     return (this.#lanes[0] as SessionLane).path.weight
   }
@@ -178,11 +182,11 @@ export class PersistentSession implements ScsiTransport, Lane {
       place,
       pathTimeoutMs,
       loggedIn: () => this.#onLoggedIn(session, this.#leading(session, lane)),
-      joined: (connection) => this.#onJoined(this.#laneOf(connection)),
+      joined: (connection) => this.#onJoined(laneOf(this.#lanes, connection)),
       scsiEvent: () => this.#options.onScsiEvent?.(),
-      left: (connection, error) => this.#onLeft(this.#laneOf(connection), error),
+      left: (connection, error) => this.#onLeft(laneOf(this.#lanes, connection), error),
       ended: (error, unanswered, lost) =>
-        this.#onEnded(session, error, unanswered, this.#laneOf(lost)),
+        this.#onEnded(session, error, unanswered, laneOf(this.#lanes, lost)),
     })
     this.#session = session
     // A path that does not answer is not to keep one waiting that would.
@@ -212,12 +216,6 @@ export class PersistentSession implements ScsiTransport, Lane {
       onTick: () => session.onTimer(this.#clock.advance()),
       onFault,
     })
-  }
-
-  #laneOf(connection: Connection): SessionLane {
-    const lane = this.#lanes.find((it) => it.connection === connection)
-    if (lane === undefined) throw new Error(`connection ${connection.cid} has no lane`)
-    return lane
   }
 
   #onLoggedIn(session: Session, lane: SessionLane): void {

@@ -20,7 +20,7 @@ export class SessionGroup implements ScsiTransport {
 
   /** As ScsiTransport. While no session is there, the one waits that has the least to do. */
   execute(task: ScsiTask): void {
-    const session = this.#place(this.#sessions) ?? this.#idlest()
+    const session = this.#place(this.#sessions, task.length) ?? this.#idlest()
     session.execute(task)
   }
 

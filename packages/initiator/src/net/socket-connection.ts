@@ -122,6 +122,10 @@ export class SocketConnection implements ConnectionSink {
     return this.#used + this.#writing
   }
 
+  get hasUnsent(): boolean {
+    return this.#used > 0
+  }
+
   /** Commands of one turn of the event loop leave together. */
   #scheduleFlush(): void {
     if (this.#flushScheduled) return

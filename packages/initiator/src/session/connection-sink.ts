@@ -25,6 +25,8 @@ export interface ConnectionSink {
    */
   readonly backlogBytes: number
   readonly backlogLimitBytes: number
+  /** Whether something is committed that leaves with the next write. */
+  readonly hasUnsent: boolean
   /** Sends what is committed, then closes. Nothing may be reserved afterwards. */
   close(): void
 }

@@ -112,6 +112,10 @@ export class Connection implements FramerHandler, Lane {
     return this.alive && this.#fullFeature.ready
   }
 
+  get hasUnsent(): boolean {
+    return this.#sink.hasUnsent
+  }
+
   /** Whether it makes the session, or joins it. */
   get leading(): boolean {
     return this.#tsih === 0

@@ -12,6 +12,8 @@ export interface Lane {
   readonly ready: boolean
   /** What the commands under way on it move, and a little for each. */
   readonly bytesInFlight: number
+  /** Something waits to leave on it at the end of this turn: a command that joins it costs little. */
+  readonly hasUnsent: boolean
   /** Its share of the commands, for `weighted`: more than 0. */
   readonly weight: number
   /** Lower goes first, for `fail-over`. Lanes over one path have the same. */
@@ -31,17 +33,28 @@ export interface ConnectionPlace {
 /** What a command costs a lane, besides the bytes that it moves. */
 export const COMMAND_COST_BYTES = 512
 
-/** Picks a lane that is ready, or none if the command is to wait. */
-export type PlacementPolicy = <L extends Lane>(lanes: readonly L[]) => L | undefined
+/** Picks a lane that is ready for a command that moves `bytes`, or none if it is to wait. */
+export type PlacementPolicy = <L extends Lane>(lanes: readonly L[], bytes: number) => L | undefined
 
-/** A slow path ends its commands later, has more under way, and so gets fewer. */
-const leastBytes: PlacementPolicy = (lanes) => {
+/** What moves no more is better sent together than apart: sending costs more than moving it. */
+const SMALL_BYTES = 16 * 1024
+/** So much more than another a lane may have under way for that. */
+const LEAD_BYTES_MAX = 128 * 1024
+
+/**
+ * A slow path ends its commands later, has more under way, and so gets fewer. Small commands of the same
+ * turn go together, and leave in one write.
+ */
+const leastBytes: PlacementPolicy = (lanes, bytes) => {
   let best: (typeof lanes)[number] | undefined
+  let departing: (typeof lanes)[number] | undefined
   for (const lane of lanes) {
     if (!lane.ready) continue
     if (best === undefined || lane.bytesInFlight < best.bytesInFlight) best = lane
+    if (lane.hasUnsent) departing ??= lane
   }
-  return best
+  if (best === undefined || departing === undefined || bytes > SMALL_BYTES) return best
+  return departing.bytesInFlight - best.bytesInFlight < LEAD_BYTES_MAX ? departing : best
 }
 
 /** One after the other; who is not ready misses its turn. */

@@ -141,7 +141,7 @@ export class Session implements ScsiTransport, ConnectionOwner {
     if (this.#ended) return
     for (let task = this.#pending.head; task !== null; task = this.#pending.head) {
       if (!this.window.open || this.#freeSlots.length === 0) return
-      const connection = this.#place(this.#connections)
+      const connection = this.#place(this.#connections, task.length)
       if (connection === undefined) return
       this.#pending.shift()
       const slot = this.#freeSlots.pop() as number

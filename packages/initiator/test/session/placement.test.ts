@@ -6,6 +6,7 @@ class TestLane implements Lane {
   alive = true
   ready = true
   bytesInFlight = 0
+  hasUnsent = false
   weight = 1
   rank = 0
   credit = 0
@@ -21,7 +22,7 @@ function deal(policy: PolicyName, lanes: readonly TestLane[], count: number): st
   const place = placementPolicies[policy]()
   let taken = ''
   for (let index = 0; index < count; index++) {
-    const lane = place(lanes)
+    const lane = place(lanes, 100)
     taken += lane?.name ?? '-'
     if (lane !== undefined) lane.bytesInFlight += 100
   }
@@ -46,7 +47,7 @@ t.test('least-bytes follows the speed of the paths', async (t) => {
   const taken = { f: 0, s: 0 }
   for (let turn = 0; turn < 1000; turn++) {
     while (fast.bytesInFlight + slow.bytesInFlight < 12) {
-      const lane = place([fast, slow]) as TestLane
+      const lane = place([fast, slow], 1) as TestLane
       lane.bytesInFlight += 1
       taken[lane.name as 'f' | 's'] += 1
     }
@@ -54,6 +55,19 @@ t.test('least-bytes follows the speed of the paths', async (t) => {
     slow.bytesInFlight -= Math.min(slow.bytesInFlight, 1)
   }
   t.ok(Math.abs(taken.f / taken.s - 3) < 0.1, JSON.stringify(taken))
+})
+
+t.test('least-bytes has small commands of one turn go together, within bounds', async (t) => {
+  const departing = new TestLane('d', { hasUnsent: true, bytesInFlight: 100 * 1024 })
+  const idle = new TestLane('i')
+  const place = placementPolicies['least-bytes']()
+  t.equal(place([idle, departing], 4096), departing)
+  t.equal(place([idle, departing], 64 * 1024), idle, 'large ones go side by side')
+  departing.bytesInFlight = 128 * 1024
+  t.equal(place([idle, departing], 4096), idle, 'it is not to fall too far behind')
+  departing.bytesInFlight = 0
+  departing.ready = false
+  t.equal(place([idle, departing], 4096), idle)
 })
 
 t.test('round-robin gives to one after the other, and passes over who is not ready', async (t) => {

@@ -16,6 +16,7 @@ export class FakeSink implements ConnectionSink {
   readonly slabMaxBytes = 512 * 1024
   backlogLimitBytes = 4 * 1024 * 1024
   backlogBytes = 0
+  readonly hasUnsent = false
   /** Set to stand for a network that takes nothing: what is committed counts as backlog. */
   holding = false
   closed = 0

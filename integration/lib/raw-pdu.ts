@@ -119,6 +119,13 @@ export function compareAndWriteCdb(lba: number): Buffer {
   return cdb
 }
 
+/** INQUIRY of a page of vital product data, of which 255 bytes may come. */
+export function inquiryCdb(page: number): Buffer {
+  const cdb = Buffer.alloc(16)
+  cdb.set([0x12, 0x01, page, 0, 255])
+  return cdb
+}
+
 /** SYNCHRONIZE CACHE(16) of the whole medium. */
 export function synchronizeCacheCdb(): Buffer {
   const cdb = Buffer.alloc(16)

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { askAdmin } from '../lib/admin-api.ts'
 import { mutual, own, setSecret } from '../lib/authenticating-target.ts'
+import { watchTraffic } from '../lib/capture/checked-traffic.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { run } from '../lib/command.ts'
 import { FuseMount } from '../lib/fuse-mount.ts'
@@ -31,6 +32,7 @@ const needs = { ...requires('guest', 'root', 'tap'), timeout: 540_000 }
 const MiB = 2 ** 20
 const diskCount = 4
 const partitionBytes = 320 * MiB
+const lioPort = 3261
 
 const digests = [
   { header: 'None', data: 'None' },
@@ -218,7 +220,8 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
 
   await t.test('our initiator and LIO authenticate to each other, by each algorithm', async (t) => {
     const { initiatorName, user } = mutual
-    const portal = `${lab.guestAddress}:3261`
+    const portal = `${lab.guestAddress}:${lioPort}`
+    await watchTraffic({ ports: [lioPort], network: lab.network })
     const lio = await Lio.start(guest, { portal, initiatorName, host: mutual })
     const file = (name: string, text: string) => {
       const path = join(directory, name)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { askAdmin } from '../lib/admin-api.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { RawConnection } from '../lib/raw-connection.ts'
-import { synchronizeCacheCdb, transferCdb, writeAtomicCdb } from '../lib/raw-pdu.ts'
+import { inquiryCdb, synchronizeCacheCdb, transferCdb, writeAtomicCdb } from '../lib/raw-pdu.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 
 t.teardown(cleanUp)
@@ -126,6 +126,38 @@ t.test('killed in the midst of writes, it keeps every write that it acknowledged
   }
   t.equal(refused, 0)
   t.ok(serial > 500, `${serial} writes`)
+  t.equal(await target.stop(), 0)
+})
+
+/** VPD pages 80h and 83h, as every host tells units apart by them. */
+async function identity(target: TargetProcess, lun: number): Promise<string[]> {
+  const host = await RawConnection.logIn(target.port, { targetName: await target.targetName() })
+  const pages: string[] = []
+  for (const page of [0x80, 0x83]) {
+    const { status, data } = await host.command(lun, inquiryCdb(page), 255)
+    if (status !== 0) throw new Error(`INQUIRY of page ${page.toString(16)}h got status ${status}`)
+    pages.push(data.toString('hex'))
+  }
+  host.close()
+  return pages
+}
+
+t.test('a partition is the same to its hosts after a restart and when it has grown', async (t) => {
+  const target = await TargetProcess.start()
+  const places = { directory: temporaryDirectory(), disks: 2, diskSize: '16M', chunk: '16K' }
+  const names = { array: 'array', partition: 'partition', size: '4M' }
+  const { lun } = await target.createPartition({ ...places, ...names })
+  const other = await target.addPartition('array/other', '4M')
+  const before = await identity(target, lun)
+  t.not(before[0], (await identity(target, other.lun))[0], 'and another than its neighbour')
+  await target.command('partition', 'grow', 'array/partition', '--size', '8M')
+  t.strictSame(await identity(target, lun), before, 'grown')
+  await target.kill()
+  await target.serve()
+  t.strictSame(await identity(target, lun), before, 'killed, and started again')
+  t.equal(await target.stop(), 0)
+  await target.serve()
+  t.strictSame(await identity(target, lun), before, 'stopped, and started again')
   t.equal(await target.stop(), 0)
 })
 

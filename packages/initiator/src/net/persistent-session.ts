@@ -3,9 +3,8 @@
  * the first path that answers, and executes the commands that have no outcome anew, in their order; further
  * connections join as their paths answer. Its user notices a delay at most.
  *
- * The new login has the ISID of the old one, so it takes that session's place: the target ends what
- * it still had of the old commands before it answers (RFC 7143 section 6.3.5). So no old write comes
- * after a new one. That holds within a portal group, so a session stays within its own.
+ * The new login has the ISID of the old one, so it takes that session's place: the target first ends what it still
+ * had of the old commands (RFC 7143 section 6.3.5), so no old write comes after a new one, within one portal group.
  */
 import type { Connection } from '../session/connection.ts'
 import { ConnectionLostError, PortalGroupError } from '../session/errors.ts'

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { askAdmin } from '../lib/admin-api.ts'
 import {
   AuthenticatingTarget,
   longUser,
@@ -177,14 +178,20 @@ async function enterWithNone(server: TargetProcess, initiatorName: string, name?
 }
 
 /** Neither to a session nor to discovery: it is told that None will not do, and the connection is closed. */
-async function mustAuthenticate(t: Test, server: TargetProcess, initiatorName: string) {
-  for (const name of [await server.targetName(), undefined]) {
+async function mustAuthenticate(
+  t: Test,
+  server: TargetProcess,
+  initiatorName: string,
+  targetName: string,
+) {
+  for (const name of [targetName, undefined]) {
     const { wire, answer } = await enterWithNone(server, initiatorName, name)
     t.match(answer, { status: 0x0201, transit: false, tsih: 0 })
     t.same(answer.keys, { AuthMethod: 'Reject' })
     t.ok(await wire.connection.isClosedWithin(10_000))
   }
-  const sessions = await server.command<{ initiatorName: string }[]>('session', 'list')
+  const { body } = await askAdmin(server.stateDirectory, 'GET', '/api/v1/sessions')
+  const sessions = body as { initiatorName: string }[]
   t.notOk(sessions.some((it) => it.initiatorName === initiatorName))
 }
 
@@ -200,7 +207,7 @@ t.test('a floor of one host is higher than that of the server', async (t) => {
   const refused = await oneSided.respond(await oneSided.challenge())
   t.match(refused, { status: 0x0201, transit: false, tsih: 0 }, 'one secret is not enough')
   t.ok(await oneSided.wire.connection.isClosedWithin(10_000))
-  await mustAuthenticate(t, target.process, free)
+  await mustAuthenticate(t, target.process, free, targetName)
   const other = await enterWithNone(target.process, 'iqn.2026-11.org.platter:other', targetName)
   t.equal(other.answer.status, 0, "it is that host's alone")
   other.wire.close()
@@ -226,11 +233,11 @@ t.test('one host need not authenticate where all others must', async (t) => {
     t.match(answer, { status: 0, transit: true, nextStage: 3 })
     wire.close()
   }
-  await mustAuthenticate(t, strict, other)
-  await mustAuthenticate(t, strict, 'iqn.2026-11.org.platter:unknown')
+  await mustAuthenticate(t, strict, other, name)
+  await mustAuthenticate(t, strict, 'iqn.2026-11.org.platter:unknown', name)
   const secret = await strict.try('secret', 'set', lab, '--file', secretFile())
   t.equal(secret.status, 0, secret.stderr)
-  await mustAuthenticate(t, strict, lab)
+  await mustAuthenticate(t, strict, lab, name)
   const chap = await ChapWire.open(strict.port, { ...oneWay, initiatorName: lab, user: lab }, name)
   t.match(
     await chap.respond(await chap.challenge()),

@@ -160,11 +160,11 @@ class Attempt {
   /** Data for the write of the owner. */
   sendData(): void {
     const random = this.#random
-    const { initiatorTaskTag, targetTransferTag } = this.#held
+    const { lun, initiatorTaskTag, targetTransferTag } = this.#held
     this.#host.sendPdu({
       opcode: 0x05,
       flags: 0x80,
-      lun: random.chance(50) ? random.pick(addresses) : 0,
+      lun: random.chance(50) ? lun : random.pick(addresses),
       initiatorTaskTag: random.chance(70) ? initiatorTaskTag : random.below(30),
       words: [random.chance(70) ? targetTransferTag : random.below(30), 0, this.#host.expStatSN],
       data: random.bytes(512),
@@ -189,6 +189,12 @@ class Attempt {
     })
   }
 
+  #answerPing({ bhs }: Pdu): void {
+    const { cmdSN, expStatSN } = this.#host
+    const words = [bhs.readUInt32BE(20), cmdSN, expStatSN]
+    this.#host.sendPdu({ opcode: 0x00, immediate: true, flags: 0x80, words })
+  }
+
   /** Looks at all that comes until everything is answered, or the connection closed. */
   async judge(counts: ForeignFuzzCounts): Promise<string | undefined> {
     const host = this.#host
@@ -204,6 +210,8 @@ class Attempt {
       if (pdu.opcode === 0x3f) counts.rejects++
       if (![0x20, 0x21, 0x22, 0x25].includes(pdu.opcode)) continue
       const tag = pdu.bhs.readUInt32BE(16)
+      // The target may want to know what has come before it answers a reset.
+      if (pdu.opcode === 0x20 && tag !== pingTag) this.#answerPing(pdu)
       const fault = this.#judges.get(tag)?.(pdu)
       if (fault !== undefined) return fault
       if (pdu.opcode === 0x25 && (pdu.flags & 1) === 0) continue

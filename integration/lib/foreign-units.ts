@@ -21,6 +21,7 @@ const readKeys = Buffer.from([0x5e, 0, 0, 0, 0, 0, 0, 0, 64, 0])
 
 /** A write of the owner, of which the target has asked for all data, and got none. */
 export interface HeldWrite {
+  readonly lun: Buffer
   readonly initiatorTaskTag: number
   readonly targetTransferTag: number
 }
@@ -52,19 +53,19 @@ export class ForeignUnits {
   /** Begins a write to each unit. */
   async holdWrites(): Promise<HeldWrite[]> {
     const held: HeldWrite[] = []
-    for (const lun of foreignLuns) {
+    for (const lun of foreignLuns.map(flatLun)) {
       const { owner } = this
       const initiatorTaskTag = 0x77000000 | owner.cmdSN
       owner.sendPdu({
         opcode: 0x01,
         flags: 0xa1,
-        lun: flatLun(lun),
+        lun,
         initiatorTaskTag,
         words: [content.length, owner.cmdSN++, owner.expStatSN],
         cdb: transferCdb('write', heldLba, blocks),
       })
       const readyToTransfer = await this.#receive(0x31, initiatorTaskTag)
-      held.push({ initiatorTaskTag, targetTransferTag: readyToTransfer.readUInt32BE(20) })
+      held.push({ lun, initiatorTaskTag, targetTransferTag: readyToTransfer.readUInt32BE(20) })
     }
     return held
   }
@@ -72,10 +73,11 @@ export class ForeignUnits {
   /** Sends the data of these writes; what is wrong with how they end. */
   async finishWrites(held: readonly HeldWrite[]): Promise<string[]> {
     const complaints: string[] = []
-    for (const { initiatorTaskTag, targetTransferTag } of held) {
+    for (const { lun, initiatorTaskTag, targetTransferTag } of held) {
       this.owner.sendPdu({
         opcode: 0x05,
         flags: 0x80,
+        lun,
         initiatorTaskTag,
         words: [targetTransferTag, 0, this.owner.expStatSN],
         data: content,

@@ -10,7 +10,8 @@ import { askAdmin } from '../lib/admin-api.ts'
 import { mutual, own, setSecret } from '../lib/authenticating-target.ts'
 import { watchTraffic } from '../lib/capture/checked-traffic.ts'
 import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
-import { run } from '../lib/command.ts'
+import { run, runOk } from '../lib/command.ts'
+import { makeFileSystem, reuseFileSystem } from '../lib/file-system.ts'
 import { FuseMount } from '../lib/fuse-mount.ts'
 import { leavesClosedPort, worksAtDataPort } from '../lib/guest/data-port.ts'
 import { startLab } from '../lib/guest/lab.ts'
@@ -218,26 +219,27 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     },
   )
 
+  const { initiatorName, user } = mutual
+  const portal = `${lab.guestAddress}:${lioPort}`
+  await watchTraffic({ ports: [lioPort], network: lab.network })
+  const lio = await Lio.start(guest, { portal, initiatorName, host: mutual })
+  const file = (name: string, text: string) => {
+    const path = join(directory, name)
+    writeFileSync(path, `${text}\n`, { mode: 0o600 })
+    return path
+  }
+  const secrets = {
+    wrong: file('wrong', wrong),
+    host: file('host', mutual.secret),
+    target: file('target', own.secret),
+  }
+  const who = ['--initiator-name', initiatorName, '--chap-user', user]
+  const show = (host: string, target?: string) => [
+    ...[...who, '--secret-file', host],
+    ...(target ? ['--target-secret-file', target, '--target-user', own.user] : []),
+  ]
+
   await t.test('our initiator and LIO authenticate to each other, by each algorithm', async (t) => {
-    const { initiatorName, user } = mutual
-    const portal = `${lab.guestAddress}:${lioPort}`
-    await watchTraffic({ ports: [lioPort], network: lab.network })
-    const lio = await Lio.start(guest, { portal, initiatorName, host: mutual })
-    const file = (name: string, text: string) => {
-      const path = join(directory, name)
-      writeFileSync(path, `${text}\n`, { mode: 0o600 })
-      return path
-    }
-    const secrets = {
-      wrong: file('wrong', wrong),
-      host: file('host', mutual.secret),
-      target: file('target', own.secret),
-    }
-    const who = ['--initiator-name', initiatorName, '--chap-user', user]
-    const show = (host: string, target?: string) => [
-      ...[...who, '--secret-file', host],
-      ...(target ? ['--target-secret-file', target, '--target-user', own.user] : []),
-    ]
     const info = (...flags: string[]) =>
       run(...lab.network.inside(process.execPath, [platterScript(), 'info', portal, ...flags]))
     for (const both of [false, true]) {
@@ -269,6 +271,34 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     await mounted.unmount()
     const again = await FuseMount.mountFrom(lab.network, portal, ...show(secrets.host))
     t.ok(readFileSync(again.file('lun0')).subarray(0, MiB).equals(data))
+    await again.unmount()
+  })
+
+  await t.test('our initiator has ext4 on LIO over four connections, and one is cut', async (t) => {
+    await lio.allowConnections(4)
+    const flags = ['--multi', 'connections', ...show(secrets.host, secrets.target)]
+    const mounted = await FuseMount.mountFrom(lab.network, portal, ...flags)
+    t.equal(await lio.connections(), 4)
+    const original = join(directory, 'noise')
+    writeFileSync(original, randomBytes(4 * MiB))
+    const disk = mounted.file('lun0')
+    const use = async (place: string) => {
+      const copy = join(place, 'noise')
+      const copying = runOk('dd', [`if=${original}`, `of=${copy}`, 'bs=16K', 'oflag=dsync'])
+      const ports = await runOk(...lab.network.inside('ss', ['-Htn', 'dport', '=', `:${lioPort}`]))
+      const [port] = /:(\d+) /.exec(ports)?.slice(1) ?? []
+      await runOk(...lab.network.inside('ss', ['-K', 'sport', '=', `:${port}`]))
+      await copying
+      t.ok(readFileSync(copy).equals(readFileSync(original)))
+    }
+    await makeFileSystem('ext4', disk, use)
+    t.match(mounted.process.log, /lost/)
+    await mounted.unmount()
+    const again = await FuseMount.mountFrom(lab.network, portal, ...flags)
+    const read = async (place: string) => {
+      t.ok(readFileSync(join(place, 'noise')).equals(readFileSync(original)))
+    }
+    await reuseFileSystem('ext4', again.file('lun0'), read, { readOnly: true })
     await again.unmount()
   })
 

@@ -26,13 +26,15 @@ export class Lio {
   readonly portal: string
   readonly sizeBytes = megabytes * 2 ** 20
   readonly #guest: Guest
+  readonly #acl: string
   /** Where there are accounts: of the initiator, and of discovery. */
   readonly #accounts: readonly string[]
 
   private constructor(guest: Guest, { portal, initiatorName }: LioOptions) {
     this.portal = portal
     this.#guest = guest
-    this.#accounts = [`${portalGroup}/acls/${initiatorName}/auth`, `${root}/iscsi/discovery_auth`]
+    this.#acl = `${portalGroup}/acls/${initiatorName}`
+    this.#accounts = [`${this.#acl}/auth`, `${root}/iscsi/discovery_auth`]
   }
 
   /** Starts it, with one LUN in memory. It ends with the guest. */
@@ -66,6 +68,17 @@ export class Lio {
   /** From now on it shows this to the initiator, which must ask for it. */
   async show(account: Account): Promise<void> {
     await this.#setAccount('_mutual', account)
+  }
+
+  /** How many connections a session may have from now on. */
+  async allowConnections(count: number): Promise<void> {
+    await this.#guest.runOk(`echo ${count} >${portalGroup}/param/MaxConnections`)
+  }
+
+  /** How many the initiator's session has; of several sessions LIO tells of one. */
+  async connections(): Promise<number> {
+    const info = await this.#guest.runOk(`cat ${this.#acl}/info`)
+    return info.match(/^CID: /gm)?.length ?? 0
   }
 
   async #setAccount(suffix: string, { user, secret }: Account): Promise<void> {

@@ -73,8 +73,7 @@ export class Negotiation {
     this.#received.set(key, value)
     if (this.#isAnswer(key, value)) {
       this.#unanswered.delete(key)
-      // Every peer must know the keys of RFC 3720 (RFC 7143 section 6.2).
-      if (value === 'NotUnderstood' && definition?.laterThanRfc3720 === false) {
+      if (value === 'NotUnderstood' && isForAllToNegotiate(definition)) {
         throw broken(`text key ${key} is not understood`)
       }
       if (!nonValues.has(value))
@@ -285,6 +284,14 @@ function select(definition: KeyDefinition, offered: string, ours: string): strin
   if (theirs === undefined || theirs < rule.range[0] || theirs > rule.range[1]) return undefined
   const better = rule.result === 'minimum' ? Math.min : Math.max
   return `${better(theirs, Number(ours))}`
+}
+
+/**
+ * Every peer must know the keys of RFC 3720 (RFC 7143 section 6.2). Declarations are another matter: LIO says that it
+ * does not understand SessionType on a further connection.
+ */
+function isForAllToNegotiate(definition: KeyDefinition | undefined): boolean {
+  return definition?.laterThanRfc3720 === false && definition.rule.kind !== 'declarative'
 }
 
 /** An answer must be what the rule could have made of our offer: choosing it again changes nothing. */

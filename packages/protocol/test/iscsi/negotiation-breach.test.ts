@@ -38,6 +38,7 @@ t.test(
 
 t.test('a peer that does not understand a key of RFC 3720 breaks the negotiation', async (t) => {
   for (const [key] of initiator().offer()) {
+    if (key === 'MaxRecvDataSegmentLength') continue
     const negotiation = initiator()
     negotiation.offer()
     refuses(t, negotiation, key, 'NotUnderstood')

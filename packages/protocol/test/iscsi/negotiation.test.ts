@@ -277,6 +277,8 @@ t.test('an answer that can only be one may be left out (RFC 7143 section 6.2.2)'
 
 t.test('a peer may not know a declaration', async (t) => {
   const negotiation = target()
-  t.same(negotiation.declare(NODE_ARCHITECTURE, 'x'), [NODE_ARCHITECTURE, 'x'])
-  t.equal(answerOf(negotiation, NODE_ARCHITECTURE, 'NotUnderstood'), undefined)
+  for (const key of ['TargetAlias', NODE_ARCHITECTURE]) {
+    t.same(negotiation.declare(key, 'san'), [key, 'san'])
+    t.equal(answerOf(negotiation, key, 'NotUnderstood'), undefined)
+  }
 })

@@ -1,4 +1,4 @@
-/** `platter read`, `write` and `copy`, as their users run them: images to and from platterd and tgtd. */
+/** `platter read`, `write`, `copy` and `bench`, as their users run them: images to and from platterd and tgtd. */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -162,6 +162,51 @@ t.test('a write-protected partition and a full disk are told by their own errors
     /^platter: \/dev\/full: ENOSPC.*; the first 0 of 33554432 bytes are copied\n$/,
   )
 })
+
+t.test(
+  'a partition is measured, and keeps its data unless it is said that it need not',
+  async (t) => {
+    const short = ['--seconds', '0.2', '--json']
+    await platterOk('write', imageFile, place('first'))
+    const usual = JSON.parse(await platterOk('bench', place('first'), ...short))
+    t.match(usual, { targetName, partition: 'first' })
+    t.strictSame(
+      usual.results.map(({ operation, pattern, depth }: Record<string, unknown>) => [
+        operation,
+        pattern,
+        depth,
+      ]),
+      [
+        ['read', 'random', 1],
+        ['read', 'random', 32],
+        ['read', 'sequential', 8],
+      ],
+    )
+    for (const { operations, seconds, iops, latencyMicros } of usual.results) {
+      t.ok(operations > 0 && seconds > 0 && iops > 0)
+      const { p50, p90, p99, p999, max } = latencyMicros
+      t.ok(p50 > 0 && p50 <= p90 && p90 <= p99 && p99 <= p999 && p999 <= max)
+    }
+    const back = join(directory, 'measured')
+    await platterOk('read', place('first'), back)
+    t.ok(readFileSync(back).equals(wanted))
+    const table = await platterOk(
+      'bench',
+      place('first'),
+      '--seconds',
+      '0.2',
+      '--depth',
+      '4',
+      '--destroy-data',
+    )
+    t.match(
+      table,
+      /IOPS .*p99\.9 .*\nrandom read 4\.00 KiB depth 4 .*\nrandom write 4\.00 KiB depth 4 /,
+    )
+    await platterOk('read', place('first'), back, '--force')
+    t.notOk(readFileSync(back).equals(wanted))
+  },
+)
 
 t.test('a stream that is too long, or interrupted, says how far it came', async (t) => {
   const long = await platter('write', '/dev/zero', place('second'))

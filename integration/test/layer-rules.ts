@@ -142,6 +142,11 @@ export const layerRules: readonly LayerRule[] = [
     ],
   },
   {
+    folder: 'packages/initiator/src/bench',
+    refuses: ['@platter/protocol/scsi', '../block/scsi-disk.ts', '../cli/io.ts', '../host.ts'],
+    allows: ['node:crypto', '../block/block-device.ts'],
+  },
+  {
     folder: 'packages/initiator/src/copy',
     refuses: [
       '@platter/protocol/scsi',

@@ -1,5 +1,6 @@
 /** The `platter` command line: targets found, mounted and unmounted, their partitions read, written and copied. */
 import { Command, CommanderError } from 'commander'
+import { benchCommand } from './cli/bench-command.ts'
 import { copyCommand } from './cli/copy-command.ts'
 import { DAEMON_FLAG, reportFailure } from './cli/daemon.ts'
 import { discoverCommand } from './cli/discover-command.ts'
@@ -80,6 +81,7 @@ function createProgram(io: CliIo): Command {
     readCommand,
     writeCommand,
     copyCommand,
+    benchCommand,
   ]
   for (const command of commands.map((make) => make(io))) {
     program.addCommand(command)

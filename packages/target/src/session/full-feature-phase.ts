@@ -254,8 +254,9 @@ export class FullFeaturePhase
       if (this.#final) this.#dataOut.sequenceDropped(task, solicited)
       return
     }
+    const waited = task.stage === TaskStage.Ending && task.unsolicitedOpen
     this.#dataOut.pduEnded(task, solicited, this.#final)
-    if (task.stage === TaskStage.Ending && !task.unsolicitedOpen) this.respond(task)
+    if (waited && !task.unsolicitedOpen) this.respond(task)
   }
 
   // What tasks ask for.

@@ -89,6 +89,17 @@ t.test('a status that waited at the fence tells what its data were', async (t) =
   t.match(two.receiveOne(ScsiResponse), { status: 0, expDataSN: 1, ...underflow })
 })
 
+t.test('a write that ends with its data while a fence is up is answered once', async (t) => {
+  const { one, two, volume } = start()
+  volume.now = () => true
+  const write = { opcode: 0x2a, blocks: 1, write: true } as const
+  one.command({ ...fenced, tag: 11, cmdSN: one.cmdSN++ })
+  for (const tag of [12, 13]) two.command({ ...write, tag, cmdSN: one.cmdSN++ }, Buffer.alloc(512))
+  t.same(came(two), [])
+  t.same(came(one, acknowledging), ['ScsiResponse 11', ping])
+  t.same(came(two), ['ScsiResponse 12', 'ScsiResponse 13'])
+})
+
 t.test('of several fenced responses each waits for the one before', async (t) => {
   const { one, two, send } = start()
   send(one, fenced, 11)

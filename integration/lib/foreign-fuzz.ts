@@ -77,7 +77,7 @@ export class ForeignFuzz {
       const held = await this.units.holdWrites()
       do {
         const index = first + counts.sequences++
-        const fault = await this.#sequence(new Random(seed, index), held, counts)
+        const fault = await this.#sequence(new Random(seed, index), held, counts).catch(String)
         if (fault !== undefined) throw new Error(`sequence ${index} of seed ${seed}: ${fault}`)
       } while (counts.sequences % batch !== 0 && goOn(counts.sequences))
       const complaints = [
@@ -127,6 +127,8 @@ class Attempt {
   /** By task tag, of what was sent as it should be: what is wrong with an answer to it, if anything. */
   readonly #judges = new Map<number, (answer: Pdu) => string | undefined>()
   #damaged = false
+  /** A reset of the target aborts what the host has in progress, which is not answered then. */
+  #aborted = false
 
   constructor(host: RawConnection, random: Random, held: HeldWrite) {
     this.#host = host
@@ -182,6 +184,7 @@ class Attempt {
       initiatorTaskTag: managementTags + this.#judges.size,
     })
     const resetsTarget = fn === 6 || fn === 7
+    if (resetsTarget) this.#aborted = true
     this.#judges.set(tag, ({ bhs }) => {
       // A command that was damaged may wait for data still, and can be aborted.
       const isForOwn = resetsTarget || (fn === 1 && this.#damaged)
@@ -201,7 +204,9 @@ class Attempt {
     const words = [0xffffffff, host.cmdSN, host.expStatSN]
     host.sendPdu({ opcode: 0x00, immediate: true, flags: 0x80, initiatorTaskTag: pingTag, words })
     // A command with another number may keep those behind it waiting.
-    const awaited = new Set([...(this.#damaged ? [] : this.#judges.keys()), pingTag])
+    const isSure = !this.#damaged && !this.#aborted
+    const awaited = new Set([...(isSure ? this.#judges.keys() : []), pingTag])
+    const answered = new Set<number>()
     while (awaited.size > 0) {
       const pdu = await host.receive()
       if (pdu === null) return undefined
@@ -211,11 +216,16 @@ class Attempt {
       if (![0x20, 0x21, 0x22, 0x25].includes(pdu.opcode)) continue
       const tag = pdu.bhs.readUInt32BE(16)
       // The target may want to know what has come before it answers a reset.
-      if (pdu.opcode === 0x20 && tag !== pingTag) this.#answerPing(pdu)
+      if (pdu.opcode === 0x20 && tag !== pingTag) {
+        this.#answerPing(pdu)
+        continue
+      }
       const fault = this.#judges.get(tag)?.(pdu)
       if (fault !== undefined) return fault
       if (pdu.opcode === 0x25 && (pdu.flags & 1) === 0) continue
+      if (answered.has(tag)) return `task ${tag} was answered twice`
       counts.answers++
+      answered.add(tag)
       awaited.delete(tag)
     }
     return undefined

@@ -277,6 +277,15 @@ t.test(
     const own = ['--secret-file', secret, '--chap-user', account.user, ...md5]
     await platterOk('read', `127.0.0.1:${tgtd.port}/lun1`, back, ...own)
     t.ok(readFileSync(back).equals(wanted))
+    // Both servers at once, and a portal where nobody is.
+    const portals = [target.portal, `127.0.0.1:${tgtd.port}`, '127.0.0.1:1', target.portal]
+    const found = await platter('discover', ...portals, '--json')
+    t.equal(found.status, 0)
+    t.match(found.stderr, /^platter: 127\.0\.0\.1:1: connect ECONNREFUSED .*\n$/)
+    t.strictSame(JSON.parse(found.stdout), [
+      { name: targetName, portals: [target.portal] },
+      { name: tgtd.targetName, portals: [`127.0.0.1:${tgtd.port}`] },
+    ])
     await tgtd.stop()
   },
 )

@@ -65,6 +65,7 @@ t.test('a target that cannot be reached ends with 3', async (t) => {
   const portal = `127.0.0.1:${port}`
   for (const args of [
     ['discover', portal],
+    ['discover', portal, portal],
     ['mount', portal, '/nowhere'],
     ['read', `${portal}/scratch`, '-'],
     ['copy', `${portal}/scratch`, '127.0.0.1/scratch'],

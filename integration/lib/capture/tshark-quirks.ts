@@ -3,20 +3,22 @@ import { Opcode, TaskManagementFunction, TaskManagementResponseCode } from '@pla
 import type { CapturedPdu } from './pdu-stream.ts'
 
 /**
- * Commands whose data may end with the allocation length, in the midst of a descriptor, and must when
- * there is more (SPC-4 section 4.2.5.6). tshark reads on to the end of it, and takes the data for malformed.
+ * Commands that are answered with parameter data, and where in the CDB their allocation length is. Data end
+ * with it, also in the midst of a field, when there is more (SPC-4 section 4.2.5.6). tshark reads on to the
+ * end of the field, and takes the data for malformed.
  */
-const readsPastAllocationLength = [
-  { opcode: 0x12, serviceAction: 1, allocationLengthAt: 3, bytes: 2, name: 'INQUIRY, EVPD' },
-  { opcode: 0x5e, serviceAction: 0, allocationLengthAt: 7, bytes: 2, name: 'READ KEYS' },
-  {
-    opcode: 0x9e,
-    serviceAction: 0x10,
-    allocationLengthAt: 10,
-    bytes: 4,
-    name: 'READ CAPACITY(16)',
-  },
-] as const
+const parameterDataCommands: ReadonlyMap<number, { readonly at: number; readonly bytes: number }> =
+  new Map([
+    [0x03, { at: 4, bytes: 1 }],
+    [0x12, { at: 3, bytes: 2 }],
+    [0x1a, { at: 4, bytes: 1 }],
+    [0x5a, { at: 7, bytes: 2 }],
+    [0x5e, { at: 7, bytes: 2 }],
+    [0x84, { at: 10, bytes: 4 }],
+    [0x9e, { at: 10, bytes: 4 }],
+    [0xa0, { at: 6, bytes: 4 }],
+    [0xa3, { at: 6, bytes: 4 }],
+  ])
 
 /**
  * Whether tshark may take this PDU for malformed: its data end as said above, or its text goes on in
@@ -28,10 +30,10 @@ export function mayBeTakenForMalformed(pdu: CapturedPdu): boolean {
   if (partOfText || bringsCutOverwriteList(pdu)) return true
   if (command === undefined || (header.readUInt8(0) & 0x3f) !== Opcode.DataIn) return false
   const cdb = command.buffer.subarray(command.cdbPosition)
-  return readsPastAllocationLength.some(({ opcode, serviceAction, allocationLengthAt, bytes }) => {
-    if (cdb.readUInt8(0) !== opcode || (cdb.readUInt8(1) & 0x1f) !== serviceAction) return false
-    return cdb.readUIntBE(allocationLengthAt, bytes) === header.readUIntBE(5, 3)
-  })
+  const allocationLength = parameterDataCommands.get(cdb.readUInt8(0))
+  if (allocationLength === undefined) return false
+  const { at, bytes } = allocationLength
+  return cdb.readUIntBE(at, bytes) === header.readUIntBE(5, 3)
 }
 
 /** OVERWRITE with immediate data that end before its initialization pattern does (SBC-3 section 5.24). */
@@ -41,11 +43,6 @@ function bringsCutOverwriteList({ header, data }: CapturedPdu): boolean {
     return false
   return data.length >= 4 && data.length < 4 + data.readUInt16BE(2)
 }
-
-/** Commands that are answered with parameter data. */
-const answeredWithParameters: readonly number[] = [
-  ...[0x03, 0x12, 0x1a, 0x5a, 0x5e, 0x84, 0x9e, 0xa0, 0xa3],
-]
 
 /**
  * Whether tshark may leave the rest of the frame after this PDU: it does so, without complaint or with
@@ -57,7 +54,7 @@ export function mayEndFrame(pdu: CapturedPdu): boolean {
   if (command === undefined || (header.readUInt8(0) & 0x3f) !== Opcode.DataIn) return false
   const cdbOpcode = command.buffer.readUInt8(command.cdbPosition)
   const isFull = header.readUIntBE(5, 3) === command.expectedDataTransferLength
-  return isFull && answeredWithParameters.includes(cdbOpcode)
+  return isFull && parameterDataCommands.has(cdbOpcode)
 }
 
 /**

@@ -274,31 +274,46 @@ t.test('Linux uses a partition as its disk', needs, async (t) => {
     await again.unmount()
   })
 
-  await t.test('our initiator has ext4 on LIO over four connections, and one is cut', async (t) => {
+  const original = join(directory, 'noise')
+  writeFileSync(original, randomBytes(4 * MiB))
+  const holdsNoise = (place: string) =>
+    readFileSync(join(place, 'noise')).equals(readFileSync(original))
+  const copyTo = (place: string) =>
+    runOk('dd', [`if=${original}`, `of=${join(place, 'noise')}`, 'bs=16K', 'oflag=dsync'])
+
+  await t.test('our initiator has ext4 on LIO over four connections of one session', async (t) => {
     await lio.allowConnections(4)
     const flags = ['--multi', 'connections', ...show(secrets.host, secrets.target)]
     const mounted = await FuseMount.mountFrom(lab.network, portal, ...flags)
     t.equal(await lio.connections(), 4)
-    const original = join(directory, 'noise')
-    writeFileSync(original, randomBytes(4 * MiB))
-    const disk = mounted.file('lun0')
-    const use = async (place: string) => {
-      const copy = join(place, 'noise')
-      const copying = runOk('dd', [`if=${original}`, `of=${copy}`, 'bs=16K', 'oflag=dsync'])
+    await makeFileSystem('ext4', mounted.file('lun0'), async (place) => {
+      await copyTo(place)
+      t.ok(holdsNoise(place))
+    })
+    await mounted.unmount()
+  })
+
+  // Not over connections of one session: Linux 6.1 may panic when such a session is reinstated.
+  await t.test('over four sessions, one of which is cut, nothing of it is lost', async (t) => {
+    await lio.allowConnections(1)
+    const flags = show(secrets.host, secrets.target)
+    const mounted = await FuseMount.mountFrom(lab.network, portal, ...flags)
+    await makeFileSystem('ext4', mounted.file('lun0'), async (place) => {
+      const copying = copyTo(place)
       const ports = await runOk(...lab.network.inside('ss', ['-Htn', 'dport', '=', `:${lioPort}`]))
+      t.equal(ports.trim().split('\n').length, 4)
       const [port] = /:(\d+) /.exec(ports)?.slice(1) ?? []
       await runOk(...lab.network.inside('ss', ['-K', 'sport', '=', `:${port}`]))
       await copying
-      t.ok(readFileSync(copy).equals(readFileSync(original)))
-    }
-    await makeFileSystem('ext4', disk, use)
+      t.ok(holdsNoise(place))
+    })
     t.match(mounted.process.log, /lost/)
     await mounted.unmount()
     const again = await FuseMount.mountFrom(lab.network, portal, ...flags)
-    const read = async (place: string) => {
-      t.ok(readFileSync(join(place, 'noise')).equals(readFileSync(original)))
+    const check = async (place: string) => {
+      t.ok(holdsNoise(place))
     }
-    await reuseFileSystem('ext4', again.file('lun0'), read, { readOnly: true })
+    await reuseFileSystem('ext4', again.file('lun0'), check, { readOnly: true })
     await again.unmount()
   })
 

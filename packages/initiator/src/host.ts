@@ -11,6 +11,7 @@ import {
   standardPolicy,
 } from '@platter/protocol/iscsi'
 import type { BlockDevice } from './block/block-device.ts'
+import { BlockPromises } from './block/block-promises.ts'
 import { partBytes } from './block/part-size.ts'
 import { type PartitionChange, Partitions } from './block/partitions.ts'
 import { discoverTargets } from './net/discover.ts'
@@ -169,7 +170,7 @@ function connected(
     close: async () => {
       partitions.close()
       try {
-        for (const device of partitions.devices) await flush(device)
+        for (const device of partitions.devices) await new BlockPromises(device).flush()
       } finally {
         await transport.close()
       }
@@ -222,12 +223,6 @@ export async function inspectAccess(
 /** tgtd drops a connection for a Text Request in a Normal session; a target that is gone is noticed anyway. */
 function unlessLost(error: unknown): undefined {
   if (!(error instanceof ConnectionLostError)) throw error
-}
-
-function flush(device: BlockDevice): Promise<void> {
-  return new Promise((resolve, reject) => {
-    device.flush((error) => (error === null ? resolve() : reject(error)))
-  })
 }
 
 function identity(

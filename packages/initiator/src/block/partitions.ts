@@ -51,10 +51,7 @@ export class Partitions {
   /** Rejects with a BlockError, or with a RangeError when what a unit says is not of the form. */
   static async open(options: PartitionsOptions): Promise<Partitions> {
     const partitions = new Partitions(options)
-    for (const lun of await listLuns(options.transport)) {
-      const unit = await inspectUnit(options.transport, lun)
-      if (unit !== undefined) partitions.#add(unit)
-    }
+    await partitions.#compare()
     partitions.#lookLater()
     return partitions
   }

@@ -8,7 +8,7 @@ import {
   parseChapAlgorithms,
 } from '@platter/protocol/iscsi'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { authenticationPolicy, type HostAuthentication } from '../host.ts'
+import { authenticationPolicy, type HostAuthentication, type HostOptions } from '../host.ts'
 import { faultOf } from '../session/authentication.ts'
 import { type CliIo, misuse } from './io.ts'
 import { readSecret } from './secret-file.ts'
@@ -49,6 +49,14 @@ function algorithmsArgument(text: string): readonly ChapAlgorithm[] {
   const algorithms = parseChapAlgorithms(text)
   if (algorithms !== undefined) return algorithms
   throw new InvalidArgumentError(`got ${text}, wanted some of ${strongestFirst}`)
+}
+
+/** Who we are to targets. Rejects as readAuthentication. */
+export async function readHost(io: CliIo, flags: AuthenticationFlags): Promise<HostOptions> {
+  return {
+    initiatorName: flags.initiatorName,
+    authentication: await readAuthentication(io, flags),
+  }
 }
 
 /** Reads the secrets that the flags name. Rejects with a CliFailure when they do not go together. */

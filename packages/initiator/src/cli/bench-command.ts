@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { patterns, type Workload, WorkloadRun } from '../bench/workload.ts'
 import type { BlockDevice } from '../block/block-device.ts'
 import { BlockPromises } from '../block/block-promises.ts'
-import { readAuthentication } from './authentication.ts'
+import { readHost } from './authentication.ts'
 import { type CliIo, misuse } from './io.ts'
 import { PARTITION, type PartitionPlace, partitionArgument, withPartition } from './partition.ts'
 import { type PathFlags, withPaths } from './path-flags.ts'
@@ -56,8 +56,8 @@ function secondsArgument(text: string): number {
 }
 
 async function bench(io: CliIo, place: PartitionPlace, flags: Flags): Promise<void> {
-  const { initiatorName, portal: portals } = flags
-  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const { portal: portals } = flags
+  const host = await readHost(io, flags)
   const progress = new Progress(io, flags.quiet === true)
   const say = (text: string) => progress.say(text)
   const stop = new AbortController()

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { HostOptions } from '../host.ts'
 import type { PathOptions } from '../net/path.ts'
-import { type AuthenticationFlags, readAuthentication } from './authentication.ts'
+import { type AuthenticationFlags, readHost } from './authentication.ts'
 import { type CliIo, misuse } from './io.ts'
 import { furtherPath } from './path-flags.ts'
 import { offsetArgument } from './size.ts'
@@ -45,21 +45,19 @@ export function withEnds(command: Command): Command {
   return command
 }
 
-/** Who we are to each end. Rejects as readAuthentication. */
+/** Who we are to each end. Rejects as readHost. */
 export async function readHosts(
   io: CliIo,
   flags: EndFlags,
 ): Promise<Readonly<Record<End, HostOptions>>> {
-  const { initiatorName } = flags
   const from = authenticationOf(flags, 'from')
   const to = authenticationOf(flags, 'to')
   const same = ownNames.every((name) => from[name] === to[name])
   if (!same && takesInput(from) && takesInput(to)) {
     throw misuse('standard input has one secret, for one end')
   }
-  const first = { initiatorName, authentication: await readAuthentication(io, from) }
-  if (same) return { from: first, to: first }
-  return { from: first, to: { initiatorName, authentication: await readAuthentication(io, to) } }
+  const first = await readHost(io, from)
+  return { from: first, to: same ? first : await readHost(io, to) }
 }
 
 function authenticationOf(flags: EndFlags, end: End): AuthenticationFlags {

@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { discover } from '../host.ts'
 import type { PathOptions } from '../net/path.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
-import { readAuthentication } from './authentication.ts'
+import { readHost } from './authentication.ts'
 import { failureOf } from './failure.ts'
 import type { CliIo } from './io.ts'
 import { furtherPath } from './path-flags.ts'
@@ -23,8 +23,7 @@ export function discoverCommand(io: CliIo): Command {
 
 /** A portal that does not answer is told of, and an error only if none does. */
 async function list(io: CliIo, portals: readonly PathOptions[], flags: PortalFlags): Promise<void> {
-  const { initiatorName } = flags
-  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const host = await readHost(io, flags)
   const ask = async (portal: PathOptions) => withPlace(await discover(portal, host), portal)
   const answers = await Promise.allSettled(portals.map(ask))
   const found = answers.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []))

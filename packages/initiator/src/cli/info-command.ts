@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { type Access, discover, inspectAccess } from '../host.ts'
 import type { Endpoint } from '../net/endpoint.ts'
 import type { DiscoveredTarget } from '../session/discovery.ts'
-import { readAuthentication } from './authentication.ts'
+import { readHost } from './authentication.ts'
 import { chooseTarget } from './choose-target.ts'
 import type { CliIo } from './io.ts'
 import { formatPortal, nameArgument, type PortalFlags, withPortal } from './portal.ts'
@@ -15,10 +15,7 @@ export function infoCommand(io: CliIo): Command {
     .description('tell what a target lets us use: portals, connections, partitions and rights')
     .option('--target <iqn>', 'which target, where the portal tells of several', nameArgument)
     .action(async (portal: Endpoint, flags: Flags) => {
-      const host = {
-        initiatorName: flags.initiatorName,
-        authentication: await readAuthentication(io, flags),
-      }
+      const host = await readHost(io, flags)
       const target = chooseTarget(await discover(portal, host), portal, flags.target)
       const access = await inspectAccess(portalOf(target, portal), target.name, host)
       if (flags.json === true) io.out(`${JSON.stringify(describe(target.name, access), null, 2)}\n`)

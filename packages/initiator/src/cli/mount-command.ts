@@ -4,11 +4,11 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { chooseDriver, type DriverName, driverNames } from '../fuse/choose-driver.ts'
 import { TreeMount } from '../fuse/mount.ts'
 import { Directory, Tree } from '../fuse/tree.ts'
-import { type ConnectedTarget, connect, type HostOptions } from '../host.ts'
+import type { HostOptions } from '../host.ts'
 import { MountedServer } from '../mounted-server.ts'
 import { ConnectionLostError } from '../session/errors.ts'
-import { readAuthentication } from './authentication.ts'
-import { chooseTarget } from './choose-target.ts'
+import { readHost } from './authentication.ts'
+import { connectTarget } from './connect-target.ts'
 import {
   DAEMON_FLAG,
   defaultLog,
@@ -20,11 +20,9 @@ import {
 import type { CliIo } from './io.ts'
 import { describeMount } from './mount-description.ts'
 import { type MountStatus, reportStatus } from './mount-status.ts'
-import { connectOptions, type PathFlags, withPaths } from './path-flags.ts'
-import { PathWatcher } from './path-watcher.ts'
+import { type PathFlags, withPaths } from './path-flags.ts'
 import { formatPortal, nameArgument, type PortalFlags, withHost } from './portal.ts'
 import { parseServers, type ServerArgument } from './server-argument.ts'
-import { discoverAtAny, pathsTo } from './target-paths.ts'
 import { untilEnded } from './until-ended.ts'
 
 interface Flags extends PortalFlags, PathFlags {
@@ -121,8 +119,7 @@ async function mount(
   flags: Flags,
   onMounted: (status: MountStatus) => void | Promise<void>,
 ): Promise<void> {
-  const { initiatorName } = flags
-  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const host = await readHost(io, flags)
   const tree = new Tree()
   const mounted: MountedServer[] = []
   const status = reportStatus(tree, path.resolve(directory), mounted)
@@ -169,15 +166,7 @@ function mountedServer(
     directory,
     readOnly: flags.readOnly ?? false,
     say,
-    connect: async (): Promise<ConnectedTarget> => {
-      const found = chooseTarget(await discoverAtAny(portals, host), portals[0], flags.target)
-      const watcher = new PathWatcher(say)
-      return connect(pathsTo(found, portals), found.name, {
-        ...host,
-        ...connectOptions(flags),
-        onEvent: (event) => watcher.tell(event),
-      })
-    },
+    connect: () => connectTarget({ portals, targetName: flags.target, host, flags, say }),
   })
 }
 

@@ -2,14 +2,12 @@
 import { parseName } from '@platter/protocol/iscsi'
 import { InvalidArgumentError } from 'commander'
 import type { BlockDevice } from '../block/block-device.ts'
-import { type ConnectedTarget, connect, type HostOptions } from '../host.ts'
+import type { ConnectedTarget, HostOptions } from '../host.ts'
 import type { PathOptions } from '../net/path.ts'
-import { chooseTarget } from './choose-target.ts'
+import { connectTarget } from './connect-target.ts'
 import { CliFailure, ExitCode } from './io.ts'
-import { type ConnectionFlags, connectOptions } from './path-flags.ts'
-import { PathWatcher } from './path-watcher.ts'
+import type { ConnectionFlags } from './path-flags.ts'
 import { formatPortal, pathArgument } from './portal.ts'
-import { discoverAtAny, pathsTo } from './target-paths.ts'
 
 /** How help calls it, and what it is. */
 export const PARTITION = 'HOST[:PORT]/[IQN/]NAME, or iscsi://HOST[:PORT]/IQN/LUN'
@@ -58,19 +56,17 @@ export async function withPartition<T>(
   { place, portals, host, flags, say }: PartitionAccess,
   use: (device: BlockDevice, targetName: string) => Promise<T>,
 ): Promise<T> {
-  const asked = [place.portal, ...portals] as const
-  const targets = await discoverAtAny(asked, host)
-  const remedy = `choose one, as ${formatPortal(place.portal)}/IQN/NAME`
-  const found = chooseTarget(targets, place.portal, place.targetName, remedy)
-  const watcher = new PathWatcher((text) => say(`${found.name}: ${text}`))
-  const target = await connect(pathsTo(found, asked), found.name, {
-    ...host,
-    ...connectOptions(flags),
-    onEvent: (event) => watcher.tell(event),
+  const target = await connectTarget({
+    portals: [place.portal, ...portals],
+    targetName: place.targetName,
+    remedy: `choose one, as ${formatPortal(place.portal)}/IQN/NAME`,
+    host,
+    flags,
+    say: (text, name) => say(`${name}: ${text}`),
   })
   let outcome: T
   try {
-    outcome = await use(find(target, place.unit), found.name)
+    outcome = await use(find(target, place.unit), target.targetName)
   } catch (error) {
     // What went wrong first is what is told.
     await target.close().catch(() => {})

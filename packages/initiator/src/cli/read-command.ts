@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { DeviceImage } from '../copy/device-image.ts'
 import { createImage, ImageExistsError } from '../copy/file-image.ts'
 import { StreamSink } from '../copy/stream-image.ts'
-import { readAuthentication } from './authentication.ts'
+import { readHost } from './authentication.ts'
 import { CliFailure, type CliIo, ExitCode } from './io.ts'
 import { PARTITION, type PartitionPlace, partitionArgument, withPartition } from './partition.ts'
 import { type PathFlags, withPaths } from './path-flags.ts'
@@ -31,8 +31,8 @@ export function readCommand(io: CliIo): Command {
 }
 
 async function read(io: CliIo, place: PartitionPlace, path: string, flags: Flags): Promise<void> {
-  const { initiatorName, portal: portals, offset, length } = flags
-  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const { portal: portals, offset, length } = flags
+  const host = await readHost(io, flags)
   const progress = new Progress(io, flags.quiet === true)
   const say = (text: string) => progress.say(text)
   try {

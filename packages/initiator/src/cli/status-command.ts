@@ -1,5 +1,6 @@
 /** `platter status` */
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Command } from 'commander'
 import { mountsOfType } from '../fuse/mountpoint.ts'
 import type { CliIo } from './io.ts'
@@ -67,17 +68,7 @@ async function watchStatus(io: CliIo, look: () => Promise<MountStatus[]>, show: 
     const before = last?.statuses.map((status) => ({ status, seconds })) ?? []
     io.out((show === showWords ? CLEAR : '') + show(statuses, before))
     last = { statuses, ms }
-    await sleep(WATCH_MS, stop.signal)
+    await setTimeout(WATCH_MS, undefined, { signal: stop.signal }).catch(() => {})
   }
   stopListening()
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
 }

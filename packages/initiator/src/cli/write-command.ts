@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { openImage } from '../copy/file-image.ts'
 import type { ImageSource } from '../copy/image.ts'
 import { StreamSource } from '../copy/stream-image.ts'
-import { readAuthentication } from './authentication.ts'
+import { readHost } from './authentication.ts'
 import { type CliIo, misuse } from './io.ts'
 import { PARTITION, type PartitionPlace, partitionArgument, withPartition } from './partition.ts'
 import { type PathFlags, withPaths } from './path-flags.ts'
@@ -37,11 +37,11 @@ export function writeCommand(io: CliIo): Command {
 }
 
 async function write(io: CliIo, path: string, place: PartitionPlace, flags: Flags): Promise<void> {
-  const { initiatorName, portal: portals, offset } = flags
+  const { portal: portals, offset } = flags
   if (path === '-' && [flags.secretFile, flags.targetSecretFile].includes('-')) {
     throw misuse('standard input cannot have both the image and a secret')
   }
-  const host = { initiatorName, authentication: await readAuthentication(io, flags) }
+  const host = await readHost(io, flags)
   const progress = new Progress(io, flags.quiet === true)
   const say = (text: string) => progress.say(text)
   const { image: source, close } = await open(io, path)

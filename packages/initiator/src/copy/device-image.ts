@@ -3,9 +3,7 @@ import type { BlockDevice } from '../block/block-device.ts'
 import { BlockError } from '../block/block-error.ts'
 import { BlockPromises } from '../block/block-promises.ts'
 import type { ImageSink, ImageSource } from './image.ts'
-
-/** Zeros for devices that have no command for them, a piece at a time. */
-const zeros = Buffer.alloc(1024 * 1024)
+import { putZeros } from './zeros.ts'
 
 /** The range of a device from `offset` on. Throws a RangeError when it is not on the device. */
 export class DeviceImage implements ImageSource, ImageSink {
@@ -47,10 +45,7 @@ export class DeviceImage implements ImageSource, ImageSink {
         this.#zeroCommand = false
       }
     }
-    for (let at = 0; at < length; at += zeros.length) {
-      const piece = zeros.subarray(0, Math.min(length - at, zeros.length))
-      await this.#device.write(this.#offset + offset + at, piece)
-    }
+    await putZeros(this.#offset + offset, length, (at, zeros) => this.#device.write(at, zeros))
   }
 
   flush(): Promise<void> {

@@ -5,8 +5,7 @@ import { dirname } from 'node:path'
 import { loadFileHoles } from './file-holes.ts'
 import type { ImageSink, ImageSource } from './image.ts'
 import { StreamSink, StreamSource } from './stream-image.ts'
-
-const zeros = Buffer.alloc(1024 * 1024)
+import { putZeros } from './zeros.ts'
 
 /** An image that is to be closed; one that was only read, or written and flushed, loses nothing by that. */
 export interface OpenImage<T> {
@@ -123,10 +122,7 @@ class FileImage implements ImageSource, ImageSink {
   }
 
   async zero(offset: number, length: number): Promise<void> {
-    if (this.#empty) return
-    for (let at = 0; at < length; at += zeros.length) {
-      await this.write(offset + at, zeros.subarray(0, Math.min(length - at, zeros.length)))
-    }
+    if (!this.#empty) await putZeros(offset, length, (at, zeros) => this.write(at, zeros))
   }
 
   flush(): Promise<void> {

@@ -1,13 +1,14 @@
 /** Streams as images: standard input and output, pipes, terminals. */
 import type { ImageSink, ImageSource } from './image.ts'
+import { putZeros } from './zeros.ts'
 
-const zeros = Buffer.alloc(64 * 1024)
+const NOTHING = Buffer.alloc(0)
 
 export class StreamSource implements ImageSource {
   readonly sizeBytes = null
   readonly #chunks: AsyncIterator<Buffer>
   /** What came and has not been asked for. */
-  #rest: Buffer = zeros.subarray(0, 0)
+  #rest: Buffer = NOTHING
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(stream: AsyncIterable<Buffer>) {
@@ -49,10 +50,8 @@ export class StreamSink implements ImageSink {
     return this.#put(from)
   }
 
-  async zero(_offset: number, length: number): Promise<void> {
-    for (let at = 0; at < length; at += zeros.length) {
-      await this.#put(zeros.subarray(0, Math.min(length - at, zeros.length)))
-    }
+  zero(offset: number, length: number): Promise<void> {
+    return putZeros(offset, length, (_, zeros) => this.#put(zeros))
   }
 
   async flush(): Promise<void> {}

@@ -3,6 +3,7 @@
 import type { ServerStatus } from '../mounted-server.ts'
 import type { PathStatus } from '../net/path.ts'
 import type { MountStatus } from './mount-status.ts'
+import { formatSize } from './size.ts'
 
 /** What the one who has mounted wants to know. */
 export function describeMount({ directory, servers }: MountStatus): string {
@@ -65,8 +66,8 @@ function describeTraffic(now: PathStatus, before?: PathStatus, seconds?: number)
   const latency = count === 0 ? '' : `, ${((now.commandMs - commandMs) / count).toFixed(2)} ms each`
   const per = seconds === undefined ? '' : '/s'
   const share = seconds ?? 1
-  const read = formatBytes((now.readBytes - readBytes) / share)
-  const written = formatBytes((now.writtenBytes - writtenBytes) / share)
+  const read = formatSize((now.readBytes - readBytes) / share)
+  const written = formatSize((now.writtenBytes - writtenBytes) / share)
   return `; ${read}${per} read, ${written}${per} written, ${Math.round(count / share)} commands${per}${latency}`
 }
 
@@ -79,18 +80,9 @@ function describeMode({ mode, connections }: ServerStatus): string {
 }
 
 function describePartition({ name, sizeBytes, readOnly }: ServerStatus['partitions'][number]) {
-  return `  ${name}  ${formatBytes(sizeBytes)}${readOnly ? ', read-only' : ''}\n`
+  return `  ${name}  ${formatSize(sizeBytes)}${readOnly ? ', read-only' : ''}\n`
 }
 
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
-}
-
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
-
-function formatBytes(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024
-  return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
 }

@@ -48,7 +48,7 @@ t.test('who has mounted is told what, over which paths, and what cannot be reach
     [
       'iqn.2026-11.org.platter:a is mounted on /mnt/san',
       '  3 connections in one session, over 192.0.2.7:3260 and 198.51.100.7:3260',
-      '  data  1.5 GiB, read-only',
+      '  data  1.50 GiB, read-only',
       'b cannot be reached: ECONNREFUSED',
       '',
     ].join('\n'),
@@ -56,7 +56,7 @@ t.test('who has mounted is told what, over which paths, and what cannot be reach
 })
 
 t.test('a status tells how each path fares, and what has gone over it', async (t) => {
-  const traffic = '1.0 MiB read, 0 B written, 100 commands, 0.50 ms each'
+  const traffic = '1.00 MiB read, 0 B written, 100 commands, 0.50 ms each'
   const text = describeStatus(status)
   t.match(text, '/mnt/san  mounted since 2026-11-25T00:00:00.000Z, process 17')
   t.match(text, `  192.0.2.7:3260  up, 2 connections; ${traffic}\n`)
@@ -68,6 +68,6 @@ t.test('with an earlier one it tells what goes over it in a second', async (t) =
   const [a, b] = status.servers as [MountStatus['servers'][0], MountStatus['servers'][0]]
   const later = { ...path, commands: 140, writtenBytes: 4 * 2 ** 20, commandMs: 130 }
   const now = { ...status, servers: [{ ...a, paths: [later] }, b] }
-  const traffic = '0 B/s read, 2.0 MiB/s written, 20 commands/s, 2.00 ms each'
+  const traffic = '0 B/s read, 2.00 MiB/s written, 20 commands/s, 2.00 ms each'
   t.match(describeStatus(now, { status, seconds: 2 }), `up, 2 connections; ${traffic}\n`)
 })

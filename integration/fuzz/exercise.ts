@@ -5,7 +5,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { cleanUp } from '../lib/cleanup.ts'
 import { FileExerciser } from '../lib/file-exerciser.ts'
 import { FuseMount } from '../lib/fuse-mount.ts'
 import { TargetProcess } from '../lib/target-process.ts'
@@ -21,16 +21,7 @@ const { minutes, seed, driver } = values
 const untilMs = performance.now() + Number(minutes) * 60_000
 console.log(`seed ${seed}, driver ${driver}, for ${minutes} minutes`)
 try {
-  const target = await TargetProcess.start()
-  await target.createPartition({
-    directory: temporaryDirectory(),
-    disks: 2,
-    diskSize: '32M',
-    chunk: '64K',
-    array: 'array',
-    partition: 'disk',
-    size: '16M',
-  })
+  const target = await TargetProcess.startWithPartition('disk')
   const mount = await FuseMount.mount(target.portal, '--driver', driver)
   const exerciser = await FileExerciser.exercise({
     path: mount.file('disk'),

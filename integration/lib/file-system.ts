@@ -29,31 +29,41 @@ export interface FileSystemOptions {
 }
 
 /** Makes a file system on the file, has it used, and checks it. */
-export async function makeFileSystem<T>(
+export function makeFileSystem<T>(
   kind: FileSystem,
   file: string,
   use: (directory: string) => Promise<T>,
   options: FileSystemOptions = {},
 ): Promise<T> {
-  const device = await attachLoop(file, options)
-  const [maker, ...parameters] = makers[kind]
-  await runOk(maker, [...parameters, device])
-  const result = await useMounted(device, [], use)
-  await checkFileSystem(kind, device)
-  await detachLoop(device)
-  return result
+  return onLoopDevice(file, options, async (device) => {
+    const [maker, ...parameters] = makers[kind]
+    await runOk(maker, [...parameters, device])
+    const result = await useMounted(device, [], use)
+    await checkFileSystem(kind, device)
+    return result
+  })
 }
 
 /** Checks the file system on the file, and has it used as it is. */
-export async function reuseFileSystem<T>(
+export function reuseFileSystem<T>(
   kind: FileSystem,
   file: string,
   use: (directory: string) => Promise<T>,
   options: FileSystemOptions = {},
 ): Promise<T> {
+  return onLoopDevice(file, options, async (device) => {
+    await checkFileSystem(kind, device)
+    return useMounted(device, options.readOnly ? ['--options', 'ro'] : [], use)
+  })
+}
+
+async function onLoopDevice<T>(
+  file: string,
+  options: FileSystemOptions,
+  step: (device: string) => Promise<T>,
+): Promise<T> {
   const device = await attachLoop(file, options)
-  await checkFileSystem(kind, device)
-  const result = await useMounted(device, options.readOnly ? ['--options', 'ro'] : [], use)
+  const result = await step(device)
   await detachLoop(device)
   return result
 }

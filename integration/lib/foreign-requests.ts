@@ -148,7 +148,7 @@ export function copiesWith(own: CopyTarget, foreign: CopyTarget): ForeignRequest
 }
 
 /** An EXTENDED COPY of eight blocks from the one unit to the other. */
-export function copyRequest(from: CopyTarget, to: CopyTarget): ForeignRequest {
+function copyRequest(from: CopyTarget, to: CopyTarget): ForeignRequest {
   const segment = {
     countsDestination: false,
     source: 0,

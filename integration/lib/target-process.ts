@@ -89,6 +89,17 @@ export class TargetProcess {
     return target
   }
 
+  /** Starts one with `array/NAME`, a partition of 16 MiB for all hosts on two disk files of `directory`. */
+  static async startWithPartition(
+    partition: string,
+    directory: string = temporaryDirectory(),
+  ): Promise<TargetProcess> {
+    const target = await TargetProcess.start()
+    const sizes = { disks: 2, diskSize: '32M', chunk: '64K', size: '16M' }
+    await target.createPartition({ directory, array: 'array', partition, ...sizes })
+    return target
+  }
+
   /**
    * Starts one on iSCSI's own port of an address of this network, open to whoever reaches it. It is
    * given `flags` at each start.

@@ -15,26 +15,12 @@ const MiB = 2 ** 20
 const SIZE = 16 * MiB
 const drivers = ['kernel', 'native'] as const
 
-async function startTarget(directory = temporaryDirectory()): Promise<TargetProcess> {
-  const target = await TargetProcess.start()
-  await target.createPartition({
-    directory,
-    disks: 2,
-    diskSize: '32M',
-    chunk: '64K',
-    array: 'array',
-    partition: 'disk',
-    size: '16M',
-  })
-  return target
-}
-
 for (const driver of drivers) {
   t.test(
     `${driver}: reads and writes of every kind agree, and stay`,
     requires('mount', 'fuse'),
     async (t) => {
-      const target = await startTarget()
+      const target = await TargetProcess.startWithPartition('disk')
       const mount = await FuseMount.mount(target.portal, '--driver', driver)
       const seed = randomInt(2 ** 31)
       t.comment(`seed ${seed}: npm run exercise -- --driver ${driver} --seed ${seed}`)
@@ -59,7 +45,7 @@ for (const driver of drivers) {
     `${driver}: nothing makes, moves, removes or resizes a partition from here`,
     requires('mount', 'fuse'),
     async (t) => {
-      const target = await startTarget()
+      const target = await TargetProcess.startWithPartition('disk')
       const mount = await FuseMount.mount(target.portal, '--driver', driver)
       const file = mount.file('disk')
       const refused = { code: 'EPERM' }
@@ -81,7 +67,7 @@ for (const driver of drivers) {
     `${driver}: a mount goes with its process, however that ends`,
     requires('mount', 'fuse'),
     async (t) => {
-      const target = await startTarget()
+      const target = await TargetProcess.startWithPartition('disk')
       const first = await FuseMount.mount(target.portal, '--driver', driver)
       await first.process.end('SIGKILL')
       for (let look = 0; look < 100 && isMounted(first.directory); look++) {
@@ -109,7 +95,7 @@ t.test(
   requires('mount', 'fuse'),
   async (t) => {
     const directory = temporaryDirectory()
-    const target = await startTarget(directory)
+    const target = await TargetProcess.startWithPartition('disk', directory)
     const mount = await FuseMount.mount(target.portal, '--driver', 'kernel')
     const file = mount.file('disk')
     const handle = await open(file, 'r+')
@@ -136,7 +122,7 @@ t.test(
   requires('mount', 'fuse', 'filesystems', 'root', 'loop'),
   async (t) => {
     const directory = temporaryDirectory()
-    const target = await startTarget(directory)
+    const target = await TargetProcess.startWithPartition('disk', directory)
     const mount = await FuseMount.mount(target.portal, '--driver', 'kernel')
     const mounted = temporaryDirectory()
     onCleanUp(() => unmountNow(mounted))

@@ -12,6 +12,7 @@ import { FuseMount } from '../lib/fuse-mount.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 import { startTgtd } from '../lib/tgtd.ts'
+import { until } from '../lib/until.ts'
 import { VerifiedLoad } from '../lib/verified-load.ts'
 
 t.teardown(cleanUp)
@@ -174,8 +175,4 @@ function readAt(device: BlockDevice, offset: number, length: number): Promise<vo
     const done = (error: Error | null) => (error === null ? resolve() : reject(error))
     device.read(offset, Buffer.alloc(length), 0, length, done)
   })
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10))
 }

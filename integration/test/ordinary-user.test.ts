@@ -1,7 +1,7 @@
 /** A user who is not root, and becomes it at no step, mounts partitions, uses them and unmounts them. */
 import { join } from 'node:path'
 import t from 'tap'
-import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
+import { cleanUp } from '../lib/cleanup.ts'
 import { OrdinaryUser } from '../lib/ordinary-user.ts'
 import { requires } from '../lib/requires.ts'
 import { TargetProcess } from '../lib/target-process.ts'
@@ -11,16 +11,7 @@ t.teardown(cleanUp)
 const needs = requires('mount', 'fuse', 'root', 'networks', 'filesystems')
 
 t.test('an ordinary user mounts partitions, uses them and unmounts them', needs, async (t) => {
-  const target = await TargetProcess.start()
-  await target.createPartition({
-    directory: temporaryDirectory(),
-    disks: 2,
-    diskSize: '32M',
-    chunk: '64K',
-    array: 'array',
-    partition: 'disk',
-    size: '16M',
-  })
+  const target = await TargetProcess.startWithPartition('disk')
   const user = await OrdinaryUser.create()
   const directory = join(user.home, 'san')
   const file = join(directory, 'disk')

@@ -9,6 +9,7 @@ import { isMounted } from '../lib/fuse-mount.ts'
 import { freePort } from '../lib/port.ts'
 import { requires } from '../lib/requires.ts'
 import { platterScript, TargetProcess } from '../lib/target-process.ts'
+import { until } from '../lib/until.ts'
 
 t.teardown(cleanUp)
 const MiB = 2 ** 20
@@ -27,7 +28,10 @@ interface Mounted {
 }
 
 t.test('servers in a mount', requires('mount', 'fuse'), async (t) => {
-  const [one, other] = await Promise.all([startTarget(), startTarget()])
+  const [one, other] = await Promise.all([
+    TargetProcess.startWithPartition('data'),
+    TargetProcess.startWithPartition('data'),
+  ])
 
   await t.test('each has a directory, in which its partitions come and go', async (t) => {
     const { directory } = await mount(t, `127.0.0.1:${one.port}`, `b=127.0.0.1:${other.port}`)
@@ -74,7 +78,7 @@ t.test('servers in a mount', requires('mount', 'fuse'), async (t) => {
     await until(async () => written(await status(directory))[0] === a + 2 * MiB)
     t.equal(written(await status(directory))[1], b)
     const words = await runOk(process.execPath, [platterScript(), 'status', directory])
-    t.match(words, /4 connections in one session\n.* up, 4 connections; .*2.0 MiB written/)
+    t.match(words, /4 connections in one session\n.* up, 4 connections; .*2.00 MiB written/)
     t.notOk((await readdir(directory)).includes('.platter'), 'where it lies is not listed')
     await unmount(directory)
     t.notOk(isAlive(told.pid), 'the process of the mount ends with it')
@@ -137,20 +141,6 @@ t.test('servers in a mount', requires('mount', 'fuse'), async (t) => {
   await Promise.all([one.stop(), other.stop()])
 })
 
-async function startTarget(): Promise<TargetProcess> {
-  const target = await TargetProcess.start()
-  await target.createPartition({
-    directory: temporaryDirectory(),
-    disks: 2,
-    diskSize: '32M',
-    chunk: '64K',
-    array: 'array',
-    partition: 'data',
-    size: '16M',
-  })
-  return target
-}
-
 /** `platter mount --daemon`: what it has told when it returned, and the id in its file. */
 async function mount(t: Test, ...args: string[]): Promise<{ directory: string; told: Mounted }> {
   const directory = temporaryDirectory()
@@ -204,8 +194,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 100))
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run check`: build, types, lint, tidiness and the unit tests of every package. Needs nothing
- * of the machine but Node and npm.
+ * `npm run check`: build, types, lint, tidiness, the unit tests of every package, and whether docs/
+ * names tests that there are. Needs nothing of the machine but Node and npm.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -44,5 +44,7 @@ export function report(tally) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   ensureNpmPackages()
-  report(await check())
+  const tally = await check()
+  add(tally, await runTap('integration', ['test/requirement-tables.test.ts']))
+  report(tally)
 }

@@ -46,7 +46,7 @@ const information: fc.Arbitrary<AccessInformation> = fc.record(
   plain,
 )
 
-t.test('what is told is what is read, and each element a text-value of 255 bytes', async () => {
+t.test('what is told is what is read, and each element a text-value of 255 bytes', async (t) => {
   fc.assert(
     fc.property(information, (told) => {
       const value = formatAccessInformation(told)

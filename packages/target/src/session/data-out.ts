@@ -73,13 +73,13 @@ export class DataOutReceiver {
   /** The SCSI layer has said where the data of this command go. */
   start(task: Task): void {
     const { held, received } = task
-    task.held = null
     if (held !== null && task.dataFault === DataFault.None) {
       const length = Math.min(received, task.dataOutWanted)
       task.received = 0
       if (length > 0) this.#place(task, held, 0, length)
       task.received = received
     }
+    this.releaseHeld(task)
     this.advance(task)
   }
 
@@ -200,8 +200,22 @@ export class DataOutReceiver {
   }
 
   #hold(task: Task, buffer: Buffer, position: number, length: number): void {
-    task.held ??= Buffer.allocUnsafeSlow(this.unsolicitedEnd(task))
+    task.held ??= this.#newHeld(task)
     buffer.copy(task.held, task.received, position, position + length)
+  }
+
+  /** Slabs are used again; memory that is new for each costs more than the copy into it. */
+  #newHeld(task: Task): Buffer {
+    const length = this.unsolicitedEnd(task)
+    const slab = this.#port.responder.sink.takeSlab(length)
+    task.heldInSlab = slab !== undefined
+    return slab ?? Buffer.allocUnsafeSlow(length)
+  }
+
+  releaseHeld(task: Task): void {
+    const { held } = task
+    task.held = null
+    if (held !== null && task.heldInSlab) this.#port.responder.sink.returnSlab(held)
   }
 
   #place(task: Task, buffer: Buffer, position: number, length: number): void {

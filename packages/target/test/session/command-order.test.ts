@@ -6,6 +6,7 @@ import {
   RejectReason,
   ScsiResponse,
   serialAdd,
+  TaskManagementFunction,
 } from '@platter/protocol/iscsi'
 import fc from 'fast-check'
 import t from 'tap'
@@ -83,6 +84,30 @@ t.test('a write that comes before its turn keeps its data until then', async (t)
   t.equal(new DataIn().at(answered!.header, 0).expCmdSN, 2)
   t.match(new ScsiResponse().at(written!.header, 0), { initiatorTaskTag: tag, status: 0 })
   t.ok(volume.bytes.subarray(4 * 512, 6 * 512).equals(Buffer.concat([one, two])))
+})
+
+t.test('what is kept of a command that waits lies in a slab, if there is one', async (t) => {
+  for (const laterBudgetBytes of [64 * 1024, 0]) {
+    const { initiator, volume } = start()
+    volume.now = () => true
+    const { sink } = initiator
+    sink.laterBudgetBytes = laterBudgetBytes
+    const lent = laterBudgetBytes > 0 ? 1 : 0
+    const write = { opcode: 0x2a, write: true, blocks: 1, lba: 4 } as const
+    initiator.command({ ...write, cmdSN: 2 }, Buffer.alloc(512, 1))
+    t.equal(sink.lent.size, lent)
+    initiator.command({ ...inquiry, cmdSN: 1 })
+    t.equal(sink.lent.size, 0, 'it comes back when its turn has come')
+    t.ok(volume.bytes.subarray(4 * 512, 5 * 512).equals(Buffer.alloc(512, 1)))
+    const tag = initiator.command({ ...write, cmdSN: 4 }, Buffer.alloc(512, 2))
+    t.equal(sink.lent.size, lent)
+    initiator.manage({
+      function: TaskManagementFunction.AbortTask,
+      referencedTaskTag: tag,
+      refCmdSN: 4,
+    })
+    t.equal(sink.lent.size, 0, 'and when it is aborted before')
+  }
 })
 
 t.test('commands outside of the window are ignored (RFC 7143 section 4.2.2.1)', async (t) => {

@@ -32,7 +32,11 @@ export class SocketConnection implements ConnectionSink {
   readonly #onFault: (error: unknown) => void
   readonly #timer: NodeJS.Timeout
   #used = 0
-  #writing = 0
+  /** Bytes that the socket has been given, and those of them that it is done with. */
+  #givenBytes = 0
+  #sentBytes = 0
+  /** Lent data are among them up to here. */
+  #lentUntilBytes = 0
   #inBatch = false
   #flushScheduled = false
   #closing = false
@@ -118,8 +122,23 @@ export class SocketConnection implements ConnectionSink {
     else if (!this.#inBatch) this.#scheduleFlush()
   }
 
+  /** They leave with what is committed before them, at once: it is worth a write of its own. */
+  commitLent(length: number, data: Buffer, position: number, dataLength: number): number {
+    this.#used += length
+    this.#socket.cork()
+    this.#flush()
+    this.#give(data.subarray(position, position + dataLength), null)
+    this.#socket.uncork()
+    this.#lentUntilBytes = this.#givenBytes
+    return this.#lentUntilBytes
+  }
+
   get backlogBytes(): number {
-    return this.#used + this.#writing
+    return this.#used + this.#givenBytes - this.#sentBytes
+  }
+
+  get sentBytes(): number {
+    return this.#sentBytes
   }
 
   get hasUnsent(): boolean {
@@ -139,17 +158,23 @@ export class SocketConnection implements ConnectionSink {
   #flush(): void {
     if (this.#used === 0) return
     const { slab } = this
-    const length = this.#used
+    const bytes = slab.subarray(0, this.#used)
     this.#used = 0
     this.slab = NO_SLAB
-    if (this.#socket.destroyed) return
-    this.#writing += length
-    this.#socket.write(slab.subarray(0, length), () => this.#onWritten(slab, length))
+    this.#give(bytes, slab)
   }
 
-  #onWritten(slab: Buffer, length: number): void {
-    this.#writing -= length
-    this.#pool.giveBack(slab)
+  /** @param slab what `bytes` are of, if they are not lent. */
+  #give(bytes: Buffer, slab: Buffer | null): void {
+    const { length } = bytes
+    if (this.#socket.destroyed) return
+    this.#givenBytes += length
+    this.#socket.write(bytes, () => this.#onWritten(length, slab))
+  }
+
+  #onWritten(length: number, slab: Buffer | null): void {
+    this.#sentBytes += length
+    if (slab !== null) this.#pool.giveBack(slab)
     if (!this.#closing) this.#guard(() => this.#connection.onDrain())
   }
 
@@ -160,7 +185,8 @@ export class SocketConnection implements ConnectionSink {
     this.#flush()
     this.#closing = true
     clearInterval(this.#timer)
-    if (this.#socket.connecting) {
+    // What was lent may be changed from now on.
+    if (this.#socket.connecting || this.#sentBytes < this.#lentUntilBytes) {
       this.#socket.destroy()
       return
     }

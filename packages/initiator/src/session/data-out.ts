@@ -51,7 +51,7 @@ export class DataOutSender {
   }
 
   #sendCommandPdu(task: ScsiTask, immediate: number, final: boolean, expStatSN: number): void {
-    const base = this.#writer.reserve(immediate)
+    const base = this.#reserve(immediate)
     const { slab } = this.#writer
     const pdu = this.#command.init(slab, base)
     pdu.final = final
@@ -64,8 +64,7 @@ export class DataOutSender {
     pdu.cmdSN = task.cmdSN
     pdu.expStatSN = expStatSN
     task.cdb.copy(slab, pdu.cdbPosition)
-    if (immediate > 0) this.#copyData(task, base, 0, immediate)
-    this.#writer.send(base, immediate)
+    this.#send(task, base, 0, immediate)
   }
 
   /** An R2T has been accepted. */
@@ -95,7 +94,7 @@ export class DataOutSender {
   #sendDataOut(task: ScsiTask, tag: number, end: number, expStatSN: number): boolean {
     const length = Math.min(end - task.sendOffset, this.#segmentMax)
     const final = task.sendOffset + length === end
-    const base = this.#writer.reserve(length)
+    const base = this.#reserve(length)
     const pdu = this.#dataOut.init(this.#writer.slab, base)
     pdu.final = final
     // The LUN goes with a Target Transfer Tag; it does no harm without one (section 11.7.2).
@@ -105,16 +104,26 @@ export class DataOutSender {
     pdu.expStatSN = expStatSN
     pdu.dataSN = task.sendDataSN
     pdu.bufferOffset = task.sendOffset
-    this.#copyData(task, base, task.sendOffset, length)
-    this.#writer.send(base, length)
+    this.#send(task, base, task.sendOffset, length)
     task.sendOffset += length
     task.sendDataSN = final ? 0 : task.sendDataSN + 1
     return final
   }
 
-  #copyData(task: ScsiTask, base: number, offset: number, length: number): void {
+  #reserve(dataLength: number): number {
+    return this.#writer.reserve(this.#writer.lends(dataLength) ? 0 : dataLength)
+  }
+
+  /** Sends the PDU at `base` with `length` bytes of the task's data. */
+  #send(task: ScsiTask, base: number, offset: number, length: number): void {
+    const writer = this.#writer
     const at = task.position + offset
-    task.buffer.copy(this.#writer.slab, this.#writer.dataPosition(base), at, at + length)
+    if (writer.lends(length)) {
+      task.lentUntilBytes = writer.sendLent(base, task.buffer, at, length)
+      return
+    }
+    if (length > 0) task.buffer.copy(writer.slab, writer.dataPosition(base), at, at + length)
+    writer.send(base, length)
   }
 
   /** The task has ended: what it still had to send is not wanted any more. */

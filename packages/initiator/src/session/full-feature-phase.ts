@@ -28,6 +28,7 @@ import {
   type TextPair,
   TextResponse,
 } from '@platter/protocol/iscsi'
+import { AnsweredTasks } from './answered-tasks.ts'
 import type { CommandWindow } from './command-window.ts'
 import type { Connection } from './connection.ts'
 import { DataOutSender } from './data-out.ts'
@@ -74,6 +75,7 @@ export class FullFeaturePhase {
   readonly #logoutRequested: () => void
   readonly #loggedOut: () => void
   readonly #dataOut: DataOutSender
+  readonly #answered: AnsweredTasks
   #expStatSN: number
 
   /** The task whose Data-In is coming in, and where in its buffer the data segment goes. */
@@ -103,6 +105,7 @@ export class FullFeaturePhase {
     this.#logoutRequested = options.logoutRequested
     this.#loggedOut = options.loggedOut
     this.#dataOut = new DataOutSender(options.writer, options.parameters)
+    this.#answered = new AnsweredTasks(options.writer, (task) => options.session.taskEnded(task))
     const { peerMaxRecvDataSegmentLength } = options.parameters
     this.#text = new TextExchange(
       options.writer,
@@ -123,6 +126,7 @@ export class FullFeaturePhase {
   }
 
   onDrain(): void {
+    this.#answered.onDrain()
     this.#dataOut.pump(this.#expStatSN)
   }
 
@@ -136,7 +140,7 @@ export class FullFeaturePhase {
 
   #endTask(task: ScsiTask): void {
     this.#dataOut.forget(task)
-    this.#session.taskEnded(task)
+    this.#answered.add(task)
   }
 
   // What comes in. `header` is a copy that stays the same until the end of the PDU.

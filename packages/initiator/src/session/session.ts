@@ -188,7 +188,7 @@ export class Session implements ScsiTransport, ConnectionOwner {
 
   #overdue(task: ScsiTask): void {
     const { connection } = task
-    if (connection === null || connection.state !== 'LOGGED_IN') return
+    if (connection === null || connection.state !== 'LOGGED_IN' || task.answered) return
     if (task.aborting) {
       const waited = `ABORT TASK was not answered within ${ABORT_TIMEOUT_MS} ms`
       connection.fail(new ConnectionLostError(waited))
@@ -208,7 +208,7 @@ export class Session implements ScsiTransport, ConnectionOwner {
   taskOf(initiatorTaskTag: number, connection: Connection): ScsiTask | undefined {
     const task = this.#slots[initiatorTaskTag & (SLOTS - 1)]
     const isIt = task?.initiatorTaskTag === initiatorTaskTag && task.connection === connection
-    return isIt ? task : undefined
+    return isIt && !task.answered ? task : undefined
   }
 
   taskEnded(task: ScsiTask): void {

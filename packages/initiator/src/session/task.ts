@@ -60,6 +60,10 @@ export class ScsiTask {
   /** DataSN of the next Data-Out, and the tag of the R2T that it answers. */
   sendDataSN = 0
   targetTransferTag = 0
+  /** When the connection has sent so many bytes, none of the task's are still in its hands. */
+  lentUntilBytes = 0
+  /** It has its outcome, and waits for that. */
+  answered = false
   /** Link of the queue that it is in, if any. */
   next: ScsiTask | null = null
 
@@ -78,6 +82,8 @@ export class ScsiTask {
     this.unsolicitedEnd = 0
     this.solicitedEnd = 0
     this.sendDataSN = 0
+    this.lentUntilBytes = 0
+    this.answered = false
     this.next = null
   }
 }

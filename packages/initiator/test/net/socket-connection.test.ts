@@ -255,6 +255,25 @@ t.test('a target that keeps its side open is left after a while', async (t) => {
   await once(socket, 'close')
 })
 
+t.test('what was lent does not leave after the connection was given up', async (t) => {
+  const target = await LoopbackTarget.listen(t)
+  const sockets: Socket[] = []
+  const Carrier = await withSockets(t, (options) => {
+    const socket = net.createConnection(options)
+    sockets.push(socket)
+    return socket
+  })
+  const { session, sink, socket, loggedIn, ended } = dial(target.endpoint, undefined, Carrier)
+  await loggedIn
+  target.peers[0]?.socket.pause()
+  const tasks = Array.from({ length: 32 }, () => writeTask(pattern(512 * 1024)))
+  for (const task of tasks) session.execute(task)
+  t.ok(sink.backlogBytes > 0)
+  socket.close()
+  t.ok(sockets[0]?.destroyed)
+  t.strictSame((await ended).unanswered, tasks)
+})
+
 t.test('a login that goes nowhere is ended by the clock', async (t) => {
   const server = await listening(t, (socket) => socket.on('error', () => {}).resume())
   const { session, ended, ticked } = dial(endpointOf(server))

@@ -20,6 +20,7 @@ export class FakeSink implements ConnectionSink {
   /** Set to stand for a network that takes nothing: what is committed counts as backlog. */
   holding = false
   closed = 0
+  #committedBytes = 0
   #bytes: Buffer[] = []
 
   reserve(length: number): number {
@@ -30,8 +31,23 @@ export class FakeSink implements ConnectionSink {
   }
 
   commit(length: number): void {
-    this.#bytes.push(Buffer.from(this.slab.subarray(BASE, BASE + length)))
-    if (this.holding) this.backlogBytes += length
+    this.#queue(this.slab.subarray(BASE, BASE + length))
+  }
+
+  commitLent(length: number, data: Buffer, position: number, dataLength: number): number {
+    this.commit(length)
+    this.#queue(data.subarray(position, position + dataLength))
+    return this.#committedBytes
+  }
+
+  get sentBytes(): number {
+    return this.#committedBytes - this.backlogBytes
+  }
+
+  #queue(bytes: Buffer): void {
+    this.#bytes.push(Buffer.from(bytes))
+    this.#committedBytes += bytes.length
+    if (this.holding) this.backlogBytes += bytes.length
   }
 
   close(): void {

@@ -59,6 +59,7 @@ export class LoginPhase implements FramerHandler {
   readonly #login: TargetLogin
   readonly #header = Buffer.alloc(BHS_LENGTH)
   #text: Buffer = Buffer.alloc(0)
+  #firstCmdSN: number | undefined
   /** A Login Request has come; `#header` is that of the last. */
   #begun = false
   /** When the first is taken up, if its address has to wait. */
@@ -221,8 +222,10 @@ export class LoginPhase implements FramerHandler {
     pdu.statusClass = answer.status >> 8
     pdu.statusDetail = answer.status & 0xff
     pdu.dataSegmentLength = text.length
-    pdu.expCmdSN = request.cmdSN
-    pdu.maxCmdSN = request.cmdSN
+    // A later one, of who joins a session, may be ahead of commands that have not come yet.
+    this.#firstCmdSN ??= request.cmdSN
+    pdu.expCmdSN = this.#firstCmdSN
+    pdu.maxCmdSN = this.#firstCmdSN
     // A response with another status carries no StatSN (RFC 7143 section 11.13.4).
     responder.stamp(pdu, answer.status === LoginStatus.Success)
     text.copy(responder.sink.slab, base + BHS_LENGTH)

@@ -12,6 +12,7 @@ import {
   opcodeName,
   ProtocolError,
   type SessionParameters,
+  serialAdd,
 } from '@platter/protocol/iscsi'
 import type { LocalEnd } from './data-port-policy.ts'
 import { type LoginAnswer, type LoginResponseFields, TargetLogin } from './login.ts'
@@ -59,7 +60,6 @@ export class LoginPhase implements FramerHandler {
   readonly #login: TargetLogin
   readonly #header = Buffer.alloc(BHS_LENGTH)
   #text: Buffer = Buffer.alloc(0)
-  #firstCmdSN: number | undefined
   /** A Login Request has come; `#header` is that of the last. */
   #begun = false
   /** When the first is taken up, if its address has to wait. */
@@ -205,6 +205,16 @@ export class LoginPhase implements FramerHandler {
     throw new Error('a digest was checked during login')
   }
 
+  /**
+   * What is safe to tell of a window before the peer has shown who it is. Who joins a session has the
+   * CmdSN of its next command, and those before may still be on their way, as many as the window has:
+   * ExpCmdSN is not ahead of the session's, and says nothing of it. An initiator keeps the later of what it
+   * is told (RFC 7143 section 4.2.2.1).
+   */
+  #knownCmdSN({ tsih, cmdSN }: LoginRequest): number {
+    return tsih === 0 ? cmdSN : serialAdd(cmdSN, -this.#port.node.options.limits.commandWindow)
+  }
+
   #respond(request: LoginRequest, answer: LoginResponseFields, tsih: number): void {
     const { responder } = this.#port
     const { text } = answer
@@ -222,10 +232,8 @@ export class LoginPhase implements FramerHandler {
     pdu.statusClass = answer.status >> 8
     pdu.statusDetail = answer.status & 0xff
     pdu.dataSegmentLength = text.length
-    // A later one, of who joins a session, may be ahead of commands that have not come yet.
-    this.#firstCmdSN ??= request.cmdSN
-    pdu.expCmdSN = this.#firstCmdSN
-    pdu.maxCmdSN = this.#firstCmdSN
+    pdu.expCmdSN = this.#knownCmdSN(request)
+    pdu.maxCmdSN = pdu.expCmdSN
     // A response with another status carries no StatSN (RFC 7143 section 11.13.4).
     responder.stamp(pdu, answer.status === LoginStatus.Success)
     text.copy(responder.sink.slab, base + BHS_LENGTH)

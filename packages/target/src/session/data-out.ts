@@ -14,6 +14,7 @@ import {
   RejectReason,
 } from '@platter/protocol/iscsi'
 import type { IoCompletion, VolumeError } from '../scsi/scsi-task.ts'
+import { EarlyDataBuffers } from './early-data.ts'
 import type { Responder } from './responder.ts'
 import { R2T_LIMIT, type Task, TaskStage } from './task.ts'
 
@@ -65,21 +66,24 @@ export class DataOutReceiver {
   readonly #port: DataOutPort
   readonly #r2t = new ReadyToTransfer()
   readonly #freeWrites: WriteAside[] = []
+  readonly #earlyData: EarlyDataBuffers
 
   constructor(port: DataOutPort) {
     this.#port = port
+    this.#earlyData = new EarlyDataBuffers(port.firstBurstLength)
   }
 
   /** The SCSI layer has said where the data of this command go. */
   start(task: Task): void {
     const { held, received } = task
+    task.held = null
     if (held !== null && task.dataFault === DataFault.None) {
       const length = Math.min(received, task.dataOutWanted)
       task.received = 0
       if (length > 0) this.#place(task, held, 0, length)
       task.received = received
     }
-    this.releaseHeld(task)
+    if (held !== null) this.#earlyData.giveBack(held)
     this.advance(task)
   }
 
@@ -200,22 +204,8 @@ export class DataOutReceiver {
   }
 
   #hold(task: Task, buffer: Buffer, position: number, length: number): void {
-    task.held ??= this.#newHeld(task)
+    task.held ??= this.#earlyData.take(this.unsolicitedEnd(task))
     buffer.copy(task.held, task.received, position, position + length)
-  }
-
-  /** Slabs are used again; memory that is new for each costs more than the copy into it. */
-  #newHeld(task: Task): Buffer {
-    const length = this.unsolicitedEnd(task)
-    const slab = this.#port.responder.sink.takeSlab(length)
-    task.heldInSlab = slab !== undefined
-    return slab ?? Buffer.allocUnsafeSlow(length)
-  }
-
-  releaseHeld(task: Task): void {
-    const { held } = task
-    task.held = null
-    if (held !== null && task.heldInSlab) this.#port.responder.sink.returnSlab(held)
   }
 
   #place(task: Task, buffer: Buffer, position: number, length: number): void {

@@ -273,10 +273,6 @@ export class FullFeaturePhase
     this.#dataOut.start(task)
   }
 
-  releaseHeld(task: Task): void {
-    this.#dataOut.releaseHeld(task)
-  }
-
   /** Sends the response, after the initiator has said all it will say unasked. */
   respond(task: Task): void {
     if (task.unsolicitedOpen) {

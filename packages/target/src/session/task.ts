@@ -39,8 +39,6 @@ export interface TaskOwner {
   dataInRead(task: Task, error: VolumeError | null): void
   /** The SCSI layer has said where the initiator's data go: `dataOutWanted` is set. */
   startDataOut(task: Task): void
-  /** What came before the SCSI layer said where it goes is not wanted any more. */
-  releaseHeld(task: Task): void
   /** The outcome is known: `status` and `senseLength` are set. */
   respond(task: Task): void
   /** An aborted task's last storage operation has ended. */
@@ -131,8 +129,6 @@ export class Task implements ScsiTask, IoCompletion {
   unsolicitedDataSN = 0
   /** Data that came before the SCSI layer said where they go. */
   held: Buffer | null = null
-  /** `held` is a slab of the connection's sink. */
-  heldInSlab = false
   /** The beginning of a block whose rest has not come. */
   carry: Buffer = NO_DATA
   carryLength = 0
@@ -203,7 +199,7 @@ export class Task implements ScsiTask, IoCompletion {
     this.source = null
     this.destination = null
     this.dataOut = NO_DATA
-    if (this.held !== null) this.owner.releaseHeld(this)
+    this.held = null
     this.writeError = null
     this.onAborted = null
     this.failing = false

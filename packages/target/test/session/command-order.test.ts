@@ -1,18 +1,28 @@
 import {
   DataIn,
+  encodeText,
+  LoginRequest,
+  LoginResponse,
   NopIn,
   NopOut,
   Reject,
   RejectReason,
   ScsiResponse,
   serialAdd,
+  serialLess,
+  serialLessOrEqual,
   TaskManagementFunction,
 } from '@platter/protocol/iscsi'
 import fc from 'fast-check'
 import t from 'tap'
 import { TaskAttribute } from '../../src/scsi/scsi-task.ts'
 import { HeldVolume } from '../support/held-volume.ts'
-import { makeNode, ScriptedInitiator } from '../support/scripted-initiator.ts'
+import {
+  INITIATOR_NAME,
+  makeNode,
+  ScriptedInitiator,
+  TARGET_NAME,
+} from '../support/scripted-initiator.ts'
 
 const WINDOW = 8
 
@@ -86,28 +96,24 @@ t.test('a write that comes before its turn keeps its data until then', async (t)
   t.ok(volume.bytes.subarray(4 * 512, 6 * 512).equals(Buffer.concat([one, two])))
 })
 
-t.test('what is kept of a command that waits lies in a slab, if there is one', async (t) => {
-  for (const laterBudgetBytes of [64 * 1024, 0]) {
-    const { initiator, volume } = start()
-    volume.now = () => true
-    const { sink } = initiator
-    sink.laterBudgetBytes = laterBudgetBytes
-    const lent = laterBudgetBytes > 0 ? 1 : 0
-    const write = { opcode: 0x2a, write: true, blocks: 1, lba: 4 } as const
-    initiator.command({ ...write, cmdSN: 2 }, Buffer.alloc(512, 1))
-    t.equal(sink.lent.size, lent)
-    initiator.command({ ...inquiry, cmdSN: 1 })
-    t.equal(sink.lent.size, 0, 'it comes back when its turn has come')
-    t.ok(volume.bytes.subarray(4 * 512, 5 * 512).equals(Buffer.alloc(512, 1)))
-    const tag = initiator.command({ ...write, cmdSN: 4 }, Buffer.alloc(512, 2))
-    t.equal(sink.lent.size, lent)
-    initiator.manage({
-      function: TaskManagementFunction.AbortTask,
-      referencedTaskTag: tag,
-      refCmdSN: 4,
-    })
-    t.equal(sink.lent.size, 0, 'and when it is aborted before')
-  }
+t.test('data that wait for their turn take nothing of what reads need', async (t) => {
+  const { initiator, volume } = start()
+  const { sink } = initiator
+  const write = { opcode: 0x2a, write: true, blocks: 128, lba: 0 } as const
+  const tag = initiator.command({ ...write, cmdSN: 3 }, Buffer.alloc(64 * 1024, 1))
+  t.equal(sink.lent.size, 0)
+  // One slab is all that the read needs, and all that there is.
+  sink.laterBudgetBytes = 4096
+  initiator.command({ ...read, lba: 0, cmdSN: 1 })
+  t.equal(sink.lent.size, 1)
+  volume.releaseAll()
+  t.match(initiator.receiveOne(DataIn), { hasStatus: true, status: 0 })
+  initiator.manage({
+    function: TaskManagementFunction.AbortTask,
+    referencedTaskTag: tag,
+    refCmdSN: 3,
+  })
+  t.same(volume.writes, [], 'aborted before its turn')
 })
 
 t.test('commands outside of the window are ignored (RFC 7143 section 4.2.2.1)', async (t) => {
@@ -297,6 +303,38 @@ function ping(fill: (pdu: NopOut) => void): [NopOut, (pdu: NopOut) => void] {
     },
   ]
 }
+
+t.test('who joins a session is not told that commands have come which have not', async (t) => {
+  for (const first of [1, 0xfffffffe]) {
+    const { node } = start()
+    const one = new ScriptedInitiator(node)
+    one.login({ isid: '400000020000', cmdSN: first, keys: { MaxConnections: '2' } })
+    const two = new ScriptedInitiator(node)
+    // Two commands are still on their way over the other connection.
+    const join = (transit: boolean) => (pdu: LoginRequest) => {
+      Buffer.from('400000020000', 'hex').copy(pdu.buffer, pdu.isidPosition)
+      pdu.tsih = one.tsih
+      pdu.cid = 1
+      pdu.cmdSN = serialAdd(first, 2)
+      pdu.currentStage = 1
+      pdu.nextStage = transit ? 3 : 0
+      pdu.transit = transit
+    }
+    const names = { InitiatorName: INITIATOR_NAME, TargetName: TARGET_NAME }
+    two.sendPdu(new LoginRequest(), join(false), encodeText(Object.entries(names)))
+    const { statusClass, expCmdSN, maxCmdSN } = two.receiveOne(LoginResponse)
+    t.equal(statusClass, 0)
+    t.ok(serialLessOrEqual(expCmdSN, first))
+    t.ok(serialLessOrEqual(serialAdd(expCmdSN, -1), maxCmdSN))
+    t.ok(serialLess(maxCmdSN, serialAdd(first, WINDOW)))
+    two.sendPdu(new LoginRequest(), join(true))
+    t.match(two.receiveOne(LoginResponse), {
+      statusClass: 0,
+      expCmdSN: first,
+      maxCmdSN: serialAdd(first, WINDOW - 1),
+    })
+  }
+})
 
 t.test('the task attribute of a command is passed on (RFC 7143 section 11.3.1)', (t) => {
   const { initiator, executor } = start()

@@ -74,6 +74,17 @@ async function withSockets(t: Test, createConnection: (options: net.NetConnectOp
   return module.SocketConnection
 }
 
+/** The class, and the sockets that it makes. */
+async function watchingSockets(t: Test) {
+  const sockets: Socket[] = []
+  const Carrier = await withSockets(t, (options) => {
+    const socket = net.createConnection(options)
+    sockets.push(socket)
+    return socket
+  })
+  return { Carrier, sockets }
+}
+
 /** Executes the task; resolves when it is done. */
 function run(session: Session, task: ScsiTask): Promise<ScsiTask> {
   return new Promise((resolve) => {
@@ -239,12 +250,7 @@ t.test('what the target says last is heard, though it closes at once', async (t)
 
 t.test('a target that keeps its side open is left after a while', async (t) => {
   const server = await listening(t, (socket) => socket.on('error', () => {}).resume())
-  const sockets: Socket[] = []
-  const Carrier = await withSockets(t, (options) => {
-    const socket = net.createConnection(options)
-    sockets.push(socket)
-    return socket
-  })
+  const { Carrier, sockets } = await watchingSockets(t)
   const { session, ended } = dial(endpointOf(server), undefined, Carrier)
   const [socket] = sockets
   if (socket === undefined) throw new Error('nothing was dialled')
@@ -257,12 +263,7 @@ t.test('a target that keeps its side open is left after a while', async (t) => {
 
 t.test('what was lent does not leave after the connection was given up', async (t) => {
   const target = await LoopbackTarget.listen(t)
-  const sockets: Socket[] = []
-  const Carrier = await withSockets(t, (options) => {
-    const socket = net.createConnection(options)
-    sockets.push(socket)
-    return socket
-  })
+  const { Carrier, sockets } = await watchingSockets(t)
   const { session, sink, socket, loggedIn, ended } = dial(target.endpoint, undefined, Carrier)
   await loggedIn
   target.peers[0]?.socket.pause()

@@ -6,6 +6,7 @@ import { createConnection, type OnReadOpts, Socket } from 'node:net'
 import type { Connection } from '../session/connection.ts'
 import type { ConnectionSink } from '../session/connection-sink.ts'
 import { dialOptions, type Endpoint } from './endpoint.ts'
+import { unpaceLoopback } from './loopback.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const RECEIVE_BYTES = 256 * 1024
@@ -78,6 +79,7 @@ export class SocketConnection implements ConnectionSink {
   #onConnect(): void {
     // From here on the session's own pings say whether the target is there.
     this.#socket.setTimeout(0)
+    unpaceLoopback(this.#socket)
     this.#guard(() => this.#connection.start())
   }
 

@@ -73,6 +73,8 @@ export class FuseChannel implements RequestOwner {
       }
       if (request.begin(result)) onRequest(request)
       else this.#free.push(request)
+      // Who has one request under way at a time sends no other before it is answered: to ask would be in vain.
+      if (this.#made - this.#free.length === 1) return
     }
   }
 

@@ -1,6 +1,6 @@
 /** Both FUSE drivers, by the same operations: a partition is a file that behaves as a disk does. */
 import { randomInt } from 'node:crypto'
-import { chmod, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { cleanUp, onCleanUp, temporaryDirectory, unmountNow } from '../lib/cleanup.ts'
@@ -89,6 +89,19 @@ async function allocatedBytes(directory: string): Promise<number> {
   )
   return disks.reduce((sum, { blocks }) => sum + blocks * 512, 0)
 }
+
+t.test(
+  'for root, the kernel reads ahead by whole requests',
+  requires('mount', 'fuse', 'root'),
+  async (t) => {
+    const target = await TargetProcess.startWithPartition('disk')
+    const mount = await FuseMount.mount(target.portal, '--driver', 'kernel')
+    const device = (await runOk('mountpoint', ['-d', mount.directory])).trim()
+    t.equal(await readFile(`/sys/class/bdi/${device}/read_ahead_kb`, 'utf8'), '1024\n')
+    await mount.unmount()
+    await target.stop()
+  },
+)
 
 t.test(
   'kernel: a hole in the file is a hole in the disks',

@@ -25,6 +25,17 @@ export const layerRules: readonly LayerRule[] = [
     allows: [...pure, 'buffer-layout', './sense.ts'],
   },
   {
+    folder: 'packages/transport/src',
+    refuses: [
+      '@platter/protocol/iscsi',
+      '@platter/target',
+      'node:fs',
+      'node:fs/promises',
+      'node:http',
+    ],
+    allows: ['node:net', 'koffi', './busy-poll.ts'],
+  },
+  {
     folder: 'packages/target/src/volume',
     refuses: [
       '@platter/protocol/scsi',
@@ -89,7 +100,12 @@ export const layerRules: readonly LayerRule[] = [
       '../admin/server.ts',
       '../target.ts',
     ],
-    allows: ['node:net', '@platter/protocol/iscsi', '../session/connection-sink.ts'],
+    allows: [
+      'node:net',
+      '@platter/protocol/iscsi',
+      '@platter/transport/busy-poll',
+      '../session/connection-sink.ts',
+    ],
   },
   {
     folder: 'packages/target/src/admin',
@@ -123,7 +139,12 @@ export const layerRules: readonly LayerRule[] = [
       '../fuse/mount.ts',
       '../host.ts',
     ],
-    allows: ['node:net', '@platter/protocol/iscsi', '../session/login.ts'],
+    allows: [
+      'node:net',
+      '@platter/protocol/iscsi',
+      '@platter/transport/busy-poll',
+      '../session/login.ts',
+    ],
   },
   {
     folder: 'packages/initiator/src/block',

@@ -10,6 +10,7 @@ import {
   parseName,
   standardPolicy,
 } from '@platter/protocol/iscsi'
+import { isLoopback } from '@platter/transport/loopback'
 import type { BlockDevice } from './block/block-device.ts'
 import { BlockPromises } from './block/block-promises.ts'
 import { partBytes } from './block/part-size.ts'
@@ -41,6 +42,8 @@ const policy: NegotiationPolicy = {
 
 const RETRY_FOR_MS = 120_000
 const CONNECTIONS = 4
+/** Within a machine more of them only cost more: 1 MiB writes had 0.7 of the rate with four. */
+const LOOPBACK_CONNECTIONS = 2
 
 /** Of all logins of this process. */
 const challenges = new Challenges()
@@ -67,7 +70,10 @@ export interface HostOptions {
 export interface ConnectOptions extends HostOptions {
   /** How long I/O waits for a lost target before it fails, in ms; two minutes if not given. */
   readonly retryForMs?: number
-  /** How many connections to spread the I/O over: four if not given, or one for each path if those are more. */
+  /**
+   * How many connections to spread the I/O over. If not given four, two to a target on this machine, or one for each
+   * path if those are more.
+   */
   readonly connections?: number | undefined
   /** Whether they are of one session, or each of its own; what the target allows if not given. */
   readonly multi?: MultiMode | undefined
@@ -120,7 +126,7 @@ export async function connect(
   let partitions: Partitions | undefined
   const transport = await TargetTransport.connect({
     paths,
-    connections: options.connections ?? Math.max(CONNECTIONS, paths.length),
+    connections: options.connections ?? defaultConnections(paths),
     multi: options.multi,
     policy: options.policy ?? 'least-bytes',
     identity: identity('Normal', targetName, options),
@@ -223,6 +229,11 @@ export async function inspectAccess(
 /** tgtd drops a connection for a Text Request in a Normal session; a target that is gone is noticed anyway. */
 function unlessLost(error: unknown): undefined {
   if (!(error instanceof ConnectionLostError)) throw error
+}
+
+function defaultConnections(paths: readonly PathOptions[]): number {
+  const isLocal = paths.every(({ host }) => isLoopback(host))
+  return Math.max(isLocal ? LOOPBACK_CONNECTIONS : CONNECTIONS, paths.length)
 }
 
 function identity(

@@ -46,7 +46,7 @@ export function withConnections(command: Command): Command {
   return command
     .option(
       '--connections <number>',
-      'how many connections to spread the I/O over (default: 4, or one for each portal)',
+      'how many connections to spread the I/O over (default: 4, 2 within this machine, or one for each portal)',
       countArgument,
     )
     .addOption(

@@ -2,6 +2,7 @@
 import { chooseDriver } from './choose-driver.ts'
 import type { FuseDriver } from './fuse-driver.ts'
 import { MountpointError, prepareMountpoint, unmount, untilUnmounted } from './mountpoint.ts'
+import { readAheadByRequests } from './read-ahead.ts'
 import type { Tree } from './tree.ts'
 
 export interface TreeMountOptions {
@@ -33,6 +34,7 @@ export class TreeMount {
     const directory = await prepareMountpoint(options.directory, options.onStale ?? (() => {}))
     const allowOther = options.allowOther ?? false
     await driver(tree, { directory, source: options.source, allowOther })
+    await readAheadByRequests(directory)
     return new TreeMount(directory)
   }
 

@@ -95,20 +95,29 @@ export async function mountedType(directory: string): Promise<string | undefined
   return (await mounts()).findLast((it) => it.directory === directory)?.type
 }
 
+/** The device of the file system that is mounted on the directory, as `MAJOR:MINOR`. */
+export async function mountedDevice(directory: string): Promise<string | undefined> {
+  return (await mounts()).findLast((it) => it.directory === directory)?.device
+}
+
 /** The directories on which file systems of a type are mounted. */
 export async function mountsOfType(type: string): Promise<string[]> {
   return (await mounts()).filter((it) => it.type === type).map(({ directory }) => directory)
 }
 
+interface Mounted {
+  readonly device: string
+  readonly directory: string
+  readonly type: string
+}
+
 /** All mounts, in their order (proc(5), mountinfo). */
-async function mounts(): Promise<{ readonly directory: string; readonly type: string }[]> {
+async function mounts(): Promise<readonly Mounted[]> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trimEnd().split('\n')
   return lines.map((line) => {
     const [left = '', right = ''] = line.split(' - ')
-    return {
-      directory: unescapeOctal(left.split(' ')[4] ?? ''),
-      type: right.split(' ')[0] ?? '',
-    }
+    const [, , device = '', , directory = ''] = left.split(' ')
+    return { device, directory: unescapeOctal(directory), type: right.split(' ')[0] ?? '' }
   })
 }
 

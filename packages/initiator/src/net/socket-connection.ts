@@ -3,10 +3,11 @@
  * slabs, back. One reader and one writer: `#onBytes` and `#flush`.
  */
 import { createConnection, type OnReadOpts, Socket } from 'node:net'
+import { BusyPoll } from '@platter/transport/busy-poll'
+import { unpaceLoopback } from '@platter/transport/loopback'
 import type { Connection } from '../session/connection.ts'
 import type { ConnectionSink } from '../session/connection-sink.ts'
 import { dialOptions, type Endpoint } from './endpoint.ts'
-import { unpaceLoopback } from './loopback.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const RECEIVE_BYTES = 256 * 1024
@@ -20,6 +21,17 @@ const CONNECT_TIMEOUT_MS = 5_000
 /** How long a closed connection may take to send what is queued. */
 const LINGER_MS = 2000
 const TICK_MS = 250
+
+/**
+ * One for all: it is the event loop that stays awake. Through a whole turn of one small command at a time: an
+ * answer, a program that reads it and asks again, and the next answer.
+ */
+const busyPoll = new BusyPoll({
+  awakeMs: 0.25,
+  closeMs: 0.3,
+  nowMs: () => performance.now(),
+  schedule: setImmediate,
+})
 
 const NO_SLAB = Buffer.alloc(0)
 
@@ -105,6 +117,7 @@ export class SocketConnection implements ConnectionSink {
     }
     this.#inBatch = false
     this.#flush()
+    busyPoll.inputTaken()
     return true
   }
 

@@ -1,10 +1,10 @@
 /** The portals: listening sockets, the connections they accepted, and the clock that drives them. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { BusyPoll } from '@platter/transport/busy-poll'
 import type { Log } from '../log.ts'
 import { TargetConnection } from '../session/connection.ts'
 import type { TargetNode } from '../session/target-node.ts'
-import { BusyPoll } from './busy-poll.ts'
 import { type PortalAddress, type PortRange, reachablePortals } from './portals.ts'
 import { SlabPool } from './slab-pool.ts'
 import { SocketConnection } from './socket-connection.ts'
@@ -40,7 +40,12 @@ export class IscsiServer {
   readonly #bound: PortalAddress[] = []
   readonly #connections = new Set<SocketConnection>()
   readonly #pool = new SlabPool(POOL_KEPT_BYTES)
-  readonly #busyPoll = new BusyPoll({ nowMs: () => performance.now(), schedule: setImmediate })
+  readonly #busyPoll = new BusyPoll({
+    awakeMs: 0.1,
+    closeMs: 0.2,
+    nowMs: () => performance.now(),
+    schedule: setImmediate,
+  })
   readonly #tick: NodeJS.Timeout
 
   constructor(options: IscsiServerOptions) {

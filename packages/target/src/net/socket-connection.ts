@@ -4,12 +4,13 @@
  */
 import type { Socket } from 'node:net'
 import { formatTargetAddress } from '@platter/protocol/iscsi'
+import type { BusyPoll } from '@platter/transport/busy-poll'
+import { unpaceLoopback } from '@platter/transport/loopback'
 import type { Log } from '../log.ts'
 import type { TargetConnection } from '../session/connection.ts'
 import type { CloseReason, ConnectionSink } from '../session/connection-sink.ts'
 import type { ConnectionAddresses } from '../session/target-node.ts'
 import { receiveInto } from './accept.ts'
-import type { BusyPoll } from './busy-poll.ts'
 import type { PortalAddress } from './portals.ts'
 import type { SlabPool } from './slab-pool.ts'
 
@@ -99,6 +100,7 @@ export class SocketConnection implements ConnectionSink {
     const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
     this.#socket = receiveInto(accepted, buffer, (bytes, length) => this.#onBytes(bytes, length))
     this.#socket.setNoDelay(true)
+    unpaceLoopback(this.#socket)
     this.#socket.on('error', (error) => this.#log.debug(`${this.remoteAddress}: ${error.message}`))
     this.#socket.on('end', () => this.#peerEnded())
     this.#socket.on('close', () => this.#onClose())

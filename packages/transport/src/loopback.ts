@@ -26,10 +26,14 @@ type SetSocketOption = (
 /** Undefined before it was looked for, null where it cannot be had. */
 let setSocketOption: SetSocketOption | null | undefined
 
+/** Whether an address, or the name `localhost`, is this machine's own. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')
+}
+
 /** To be called once it is connected. It goes on as it is where this cannot be had: it is no more than a gain. */
 export function unpaceLoopback(socket: Socket): void {
-  const { remoteAddress = '' } = socket
-  if (!loopback.check(remoteAddress, isIPv6(remoteAddress) ? 'ipv6' : 'ipv4')) return
+  if (!isLoopback(socket.remoteAddress ?? '')) return
   // Node tells the descriptor nowhere else.
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } }
   if (handle?.fd === undefined || handle.fd < 0) return

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { BusyPoll } from '../../src/net/busy-poll.ts'
+import { BusyPoll } from '../src/busy-poll.ts'
 
 /** Gaps between inputs, in ms: within what the loop stays awake for, a bit longer, and far longer. */
 const quick = 0.03
@@ -11,6 +11,8 @@ class Loop {
   nowMs = 0
   check: (() => void) | null = null
   readonly poll = new BusyPoll({
+    awakeMs: 0.1,
+    closeMs: 0.2,
     nowMs: () => this.nowMs,
     schedule: (check) => {
       this.check = check

@@ -7,11 +7,7 @@
  * is often in vain it sleeps again, and waits ever longer before the next trial.
  */
 
-/** How long to stay awake after an input. */
-const AWAKE_MS = 0.1
-/** Inputs this close to each other, though the loop slept in between, are worth a trial. */
-const CLOSE_MS = 0.2
-/** So many of them in a row, at first; twice as many after each trial that failed. */
+/** So many inputs that are close to each other in a row, at first; twice as many after each trial that failed. */
 const CLOSE_WANTED_MIN = 32
 const CLOSE_WANTED_MAX = 32 * 1024
 /** Staying awake goes on while there is credit: an input in time adds 1, none in time takes 2. */
@@ -19,6 +15,10 @@ const CREDIT_AT_TRIAL = 8
 const CREDIT_MAX = 16
 
 export interface BusyPollOptions {
+  /** How long to stay awake after an input. */
+  readonly awakeMs: number
+  /** Inputs this close to each other, though the loop slept in between, are worth a trial. */
+  readonly closeMs: number
   /** A clock that never goes back, in ms. */
   readonly nowMs: () => number
   /** Runs `check` after the loop has looked for input once more, without sleeping. */
@@ -26,6 +26,8 @@ export interface BusyPollOptions {
 }
 
 export class BusyPoll {
+  readonly #awakeMs: number
+  readonly #closeMs: number
   readonly #nowMs: () => number
   readonly #schedule: (check: () => void) => void
   #inputMs = Number.NEGATIVE_INFINITY
@@ -35,6 +37,8 @@ export class BusyPoll {
   #closeWanted = CLOSE_WANTED_MIN
 
   constructor(options: BusyPollOptions) {
+    this.#awakeMs = options.awakeMs
+    this.#closeMs = options.closeMs
     this.#nowMs = options.nowMs
     this.#schedule = options.schedule
   }
@@ -56,14 +60,14 @@ export class BusyPoll {
   }
 
   #consider(sinceMs: number): void {
-    this.#close = sinceMs < CLOSE_MS ? this.#close + 1 : 0
+    this.#close = sinceMs < this.#closeMs ? this.#close + 1 : 0
     if (this.#close < this.#closeWanted) return
     this.#close = 0
     this.#credit = CREDIT_AT_TRIAL
   }
 
   readonly #check = (): void => {
-    if (this.#nowMs() - this.#inputMs < AWAKE_MS) {
+    if (this.#nowMs() - this.#inputMs < this.#awakeMs) {
       this.#schedule(this.#check)
       return
     }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { type AddressInfo, createServer, Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { unpaceLoopback } from '../../src/net/loopback.ts'
+import { isLoopback, unpaceLoopback } from '../src/loopback.ts'
 
 const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
 const getsockopt = koffi
@@ -55,4 +55,13 @@ t.test('a socket that is closed already is left alone', async (t) => {
   const socket = new Socket()
   socket.destroy()
   t.doesNotThrow(() => unpaceLoopback(socket))
+})
+
+t.test("addresses of this machine's own, and others", async (t) => {
+  for (const own of ['127.0.0.1', '127.255.0.3', '::1', 'localhost', '::ffff:127.0.0.1']) {
+    t.ok(isLoopback(own), own)
+  }
+  for (const other of ['128.0.0.1', '192.0.2.1', '2001:db8::1', 'san.example', '']) {
+    t.notOk(isLoopback(other), other)
+  }
 })

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { chooseDriver, type DriverName, driverNames } from '../fuse/choose-driver.ts'
-import { TreeMount } from '../fuse/mount.ts'
+import { TreeMount, type TreeMountOptions } from '../fuse/mount.ts'
 import { Directory, Tree } from '../fuse/tree.ts'
 import type { HostOptions } from '../host.ts'
 import { MountedServer } from '../mounted-server.ts'
@@ -23,7 +23,7 @@ import { type MountStatus, reportStatus } from './mount-status.ts'
 import { type PathFlags, withPaths } from './path-flags.ts'
 import { formatPortal, nameArgument, type PortalFlags, withHost } from './portal.ts'
 import { parseServers, type ServerArgument } from './server-argument.ts'
-import { untilEnded } from './until-ended.ts'
+import { StopSignals, untilEnded } from './until-ended.ts'
 
 interface Flags extends PortalFlags, PathFlags {
   readonly target?: string
@@ -128,7 +128,7 @@ async function mount(
   }
   try {
     await showAll(io, mounted)
-    const treeMount = await TreeMount.mount({
+    const options = {
       directory,
       tree,
       source: servers.map(({ portals: [first] }) => formatPortal(first)).join(' '),
@@ -136,13 +136,28 @@ async function mount(
       driver: chooseDriver(flags.driver),
       onStale: () =>
         io.err(`platter: cleaning up a mount on ${directory} whose process has died\n`),
-    })
-    await withPidFile(flags.pidFile, async () => {
-      await onMounted(status())
-      await untilEnded(io, treeMount)
-    })
+    }
+    await mountUntilEnded(io, options, flags.pidFile, () => onMounted(status()))
   } finally {
     await closeAll(mounted)
+  }
+}
+
+async function mountUntilEnded(
+  io: CliIo,
+  options: TreeMountOptions,
+  pidFile: string | undefined,
+  onMounted: () => void | Promise<void>,
+): Promise<void> {
+  const signals = new StopSignals(io)
+  try {
+    const treeMount = await TreeMount.mount(options)
+    await withPidFile(pidFile, async () => {
+      await onMounted()
+      await untilEnded(io, treeMount, signals)
+    })
+  } finally {
+    signals.stopListening()
   }
 }
 

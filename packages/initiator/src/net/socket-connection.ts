@@ -27,8 +27,8 @@ const TICK_MS = 250
  * answer, a program that reads it and asks again, and the next answer.
  */
 const busyPoll = new BusyPoll({
-  awakeMs: 0.25,
-  closeMs: 0.3,
+  awakeMs: 0.4,
+  closeMs: 0.5,
   nowMs: () => performance.now(),
   schedule: setImmediate,
 })

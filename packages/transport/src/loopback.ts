@@ -1,7 +1,7 @@
 /**
  * Connections that do not leave the machine. There is no network that they could congest, yet a congestion
- * control that paces (bbr) waits for a timer between the segments of large writes: 1 MiB writes took up to
- * twice as long. So these connections have reno, which every Linux has and allows; all others
+ * control that paces (bbr) waits for a timer between the segments of large writes: 1 MiB writes took a third
+ * longer. So these connections have reno, which every Linux has and allows; all others
  * have what the system is set to.
  */
 import { createRequire } from 'node:module'
@@ -37,7 +37,7 @@ export function unpaceLoopback(socket: Socket): void {
   // Node tells the descriptor nowhere else.
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } }
   if (handle?.fd === undefined || handle.fd < 0) return
-  setSocketOption ??= load()
+  if (setSocketOption === undefined) setSocketOption = load()
   setSocketOption?.(handle.fd, IPPROTO_TCP, TCP_CONGESTION, CONTROL, CONTROL.length)
 }
 

@@ -110,10 +110,7 @@ export class SimdParity implements ParityMath {
   }
 
   xor(into: Buffer, position: number, from: Buffer, fromPosition: number, length: number): void {
-    const pair = this.#pair
-    pair.place(INTO, into, position)
-    pair.place(FROM, from, fromPosition)
-    this.#open(pair, 2, length)
+    const pair = this.#openPair(into, position, from, fromPosition, length)
     for (let done = 0; done < length; done += this.#pieceBytesMax) {
       const piece = Math.min(this.#pieceBytesMax, length - done)
       const source = this.#bringIn(pair, FROM, done, piece)
@@ -131,10 +128,7 @@ export class SimdParity implements ParityMath {
     factor: number,
   ): void {
     assertFactor(factor)
-    const pair = this.#pair
-    pair.place(INTO, into, position)
-    pair.place(FROM, from, fromPosition)
-    this.#open(pair, 2, length)
+    const pair = this.#openPair(into, position, from, fromPosition, length)
     const products = factor * PRODUCTS_BYTES
     for (let done = 0; done < length; done += this.#pieceBytesMax) {
       const piece = Math.min(this.#pieceBytesMax, length - done)
@@ -175,6 +169,19 @@ export class SimdParity implements ParityMath {
       this.#takeOut(row, pTarget, done, piece)
       this.#takeOut(row, qTarget, done, piece)
     }
+  }
+
+  #openPair(
+    into: Buffer,
+    position: number,
+    from: Buffer,
+    fromPosition: number,
+    length: number,
+  ): ParityRow {
+    this.#pair.place(INTO, into, position)
+    this.#pair.place(FROM, from, fromPosition)
+    this.#open(this.#pair, 2, length)
+    return this.#pair
   }
 
   /** Finds out where the first `chunkCount` chunks of the row are, and how much to compute at once. */

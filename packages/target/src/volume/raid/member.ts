@@ -17,7 +17,26 @@ export interface Member {
   readonly number: number
   readonly state: MemberState
   /** The array's part of the disk, counted from 0. Null exactly while the member is absent. */
-  readonly volume: Volume | null
+  readonly volume: MemberVolume | null
+}
+
+/** All members of an array have checks, or none. With them, a read gives what was last written, or an error. */
+export interface MemberVolume extends Volume {
+  readonly checks?: BlockChecks
+}
+
+/** What checksums of a member's blocks know. Ranges are whole blocks of 4 KiB. */
+export interface BlockChecks {
+  /**
+   * What the disk holds there counts from now on, whatever was written; durably so after the next flush.
+   * Rejects with VolumeError if it cannot be read, or its checksums cannot: then that may be true of a part.
+   */
+  adopt(offset: number, length: number): Promise<void>
+  /**
+   * Whether `from[position …]` is what was last written there. The data are not read, and `from` is not to be
+   * changed meanwhile. Rejects with VolumeError if the checksums cannot be read.
+   */
+  fits(offset: number, from: Buffer, position: number, length: number): Promise<boolean>
 }
 
 /** Takes members out of the array. */
@@ -55,7 +74,8 @@ export interface RepairedRange {
 export interface RedundantVolume extends Volume {
   /**
    * Makes the members that are there agree about `[offset, offset + length)` of each of them, rebuilding
-   * ones included; writes of these bytes wait meanwhile. Rejects with VolumeError.
+   * ones included; writes of these bytes wait meanwhile. Rejects with VolumeError. Where a crash has left
+   * nothing that is known to be right, what is there is right from now on; only there.
    */
   resync(offset: number, length: number): Promise<void>
   /** Reads all that the in-sync members hold of this range, and mends what is wrong. Rejects with VolumeError. */

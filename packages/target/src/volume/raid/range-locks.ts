@@ -60,6 +60,24 @@ export class RangeLocks {
   }
 }
 
+/** Does some work while holding a range. */
+export async function whileLocked<T>(
+  locks: RangeLocks,
+  offset: number,
+  length: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const range = await new Promise<LockedRange>((resolve) => {
+    const wanted = { offset, length, lockGranted: () => resolve(wanted) }
+    if (locks.acquire(wanted)) resolve(wanted)
+  })
+  try {
+    return await work()
+  } finally {
+    locks.release(range)
+  }
+}
+
 function overlapsAny(
   ranges: readonly LockedRange[],
   offset: number,

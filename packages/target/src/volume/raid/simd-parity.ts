@@ -15,26 +15,7 @@ import {
 } from './parity-math.ts'
 import { DATA_COUNT_MAX, ParityRow } from './parity-row.ts'
 import { MEMORY_MODULE, MEMORY_NAME, type ParityKernels, parityModule } from './wasm-module.ts'
-
-/** As much of it as is used here: neither the language's nor Node's declarations have it. */
-declare const WebAssembly:
-  | {
-      readonly Memory: new (limits: {
-        initial: number
-        maximum: number
-      }) => { readonly buffer: ArrayBuffer }
-      readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule
-      readonly Instance: new (
-        module: WasmModule,
-        imports: Record<string, Record<string, object>>,
-      ) => { readonly exports: unknown }
-    }
-  | undefined
-
-/** Opaque. */
-type WasmModule = object
-
-const PAGE_BYTES = 64 * 1024
+import { WASM_PAGE_BYTES, type WasmModule, webAssembly } from './web-assembly.ts'
 
 // The memory from its start: the products of each factor, the addresses of a row's chunks, room for what
 // has to be copied, and what is allocated.
@@ -73,15 +54,14 @@ export class SimdParity implements ParityMath {
 
   /** Null where there is no WebAssembly SIMD, or the memory cannot be had: 4 GiB are the most. */
   static open(memorySizeBytes: number): SimdParity | null {
-    // There is none at all under `node --jitless`.
-    if (typeof WebAssembly === 'undefined') return null
-    const pages = Math.ceil((ALLOCATED_START + memorySizeBytes) / PAGE_BYTES)
+    if (webAssembly === null) return null
+    const pages = Math.ceil((ALLOCATED_START + memorySizeBytes) / WASM_PAGE_BYTES)
     try {
-      compiled ??= new WebAssembly.Module(parityModule())
+      compiled ??= new webAssembly.Module(parityModule())
       // It never grows, for that would take the memory away from under its Buffers.
-      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages })
+      const memory = new webAssembly.Memory({ initial: pages, maximum: pages })
       const imports = { [MEMORY_MODULE]: { [MEMORY_NAME]: memory } }
-      const { exports } = new WebAssembly.Instance(compiled, imports)
+      const { exports } = new webAssembly.Instance(compiled, imports)
       return new SimdParity(exports as ParityKernels, memory.buffer)
     } catch {
       return null

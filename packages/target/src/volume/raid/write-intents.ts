@@ -18,4 +18,9 @@ export interface WriteIntents {
   begin(offset: number, length: number, completion: IoCompletion): void
   /** The write that `begin` was for has ended, well or not. */
   end(offset: number, length: number): void
+  /**
+   * A member that missed a write had to stay, so that members may differ though all writes have ended: what
+   * is known of now stays known until the array is next opened, and finds out.
+   */
+  holdMarks(): void
 }

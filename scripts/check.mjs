@@ -1,15 +1,18 @@
 /**
  * `npm run check`: build, types, lint, tidiness, the unit tests of every package, and whether docs/
- * names tests that there are. Needs nothing of the machine but Node and npm.
+ * names tests that there are; without the long ones, which `npm test` runs too. Needs nothing of the machine but Node and npm.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureNpmPackages, root } from './prerequisites.mjs'
-import { add, emptyTally, hasTests, runStep, runTap } from './tally.mjs'
+import { add, emptyTally, hasTests, quickTests, runStep, runTap } from './tally.mjs'
 
-/** Runs everything, whatever fails. */
-export async function check() {
+/**
+ * Runs everything, whatever fails.
+ * @param {{ long: boolean }} options whether also tests of files named `*.long.test.ts`
+ */
+export async function check({ long }) {
   process.env.TURBO_TELEMETRY_DISABLED = '1'
   const tally = emptyTally()
   const turbo = ['run', 'build', 'check-types', '--continue=always', '--output-logs=new-only']
@@ -25,7 +28,7 @@ export async function check() {
   add(tally, runStep('tidiness', 'node', [join(root, 'scripts', 'tidy.mjs')]))
   for (const name of readdirSync(join(root, 'packages')).sort()) {
     const workspace = `packages/${name}`
-    if (hasTests(workspace)) add(tally, await runTap(workspace))
+    if (hasTests(workspace)) add(tally, await runTap(workspace, long ? [] : quickTests(workspace)))
   }
   return tally
 }
@@ -44,7 +47,7 @@ export function report(tally) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   ensureNpmPackages()
-  const tally = await check()
+  const tally = await check({ long: false })
   add(tally, await runTap('integration', ['test/requirement-tables.test.ts']))
   report(tally)
 }

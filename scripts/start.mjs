@@ -28,7 +28,7 @@ const usage = `npm start [-- OPTIONS]
 const demo = join(root, '.platter', 'demo')
 const state = join(demo, 'state')
 const mountpoint = join(demo, 'mnt')
-const platterd = join(root, 'packages/target/bin/platterd.js')
+const platterd = join(root, 'packages/target/bin/platterd.cjs')
 const platter = join(root, 'packages/initiator/bin/platter.js')
 const disks = ['disk1', 'disk2', 'disk3', 'disk4'].map((name) => join(demo, name))
 const array = 'demo'

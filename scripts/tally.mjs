@@ -78,6 +78,17 @@ export function hasTests(workspace) {
   return readdirSync(folder, { recursive: true }).some((name) => `${name}`.endsWith('.test.ts'))
 }
 
+/**
+ * The test files that do not take long, from the workspace's folder.
+ * @param {string} workspace folder, from the root
+ */
+export function quickTests(workspace) {
+  return readdirSync(join(root, workspace, 'test'), { recursive: true })
+    .map((name) => join('test', `${name}`))
+    .filter((name) => name.endsWith('.test.ts') && !name.endsWith('.long.test.ts'))
+    .sort()
+}
+
 /** @param {string} name */
 function binary(name) {
   return join(root, 'node_modules', '.bin', name)

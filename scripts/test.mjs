@@ -9,7 +9,7 @@ import { add, emptyTally, hasTests, runTap } from './tally.mjs'
 ensureNpmPackages()
 const everywhere = process.env.CI !== undefined && process.env.CI !== 'false'
 ensureDebianPackages(everyPurpose)
-const tally = await check()
+const tally = await check({ long: true })
 if (hasTests('integration')) add(tally, await runTap('integration'))
 if (everywhere && tally.notRun > 0) {
   const failures = [`${tally.notRun} tests were not run, and CI is set`]

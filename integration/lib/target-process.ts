@@ -13,7 +13,7 @@ function executable(packageName: string, script: string): string {
   return fileURLToPath(new URL(`../bin/${script}`, import.meta.resolve(packageName)))
 }
 
-export const platterdScript = (): string => executable('@platter/target', 'platterd.js')
+export const platterdScript = (): string => executable('@platter/target', 'platterd.cjs')
 export const platterScript = (): string => executable('@platter/initiator', 'platter.js')
 
 export interface PartitionRequest {
@@ -23,6 +23,10 @@ export interface PartitionRequest {
   readonly diskSize: string
   readonly chunk: string
   readonly array: string
+  /** As `--level` takes it; raid0 if not given. */
+  readonly level?: string
+  /** Keeps checksums even where they are not the default. */
+  readonly checksums?: boolean
   readonly partition: string
   readonly size: string
   /** As `--block-size` takes it; the server's choice if not given. */
@@ -181,19 +185,19 @@ export class TargetProcess {
     throw new Error(`platterd ${parameters.join(' ')} exited with ${status}: ${stdout}${stderr}`)
   }
 
-  /** Makes disk files, a RAID-0 array over them and one partition for all hosts, and answers with that. */
+  /** Makes disk files, an array over them and one partition for all hosts, and answers with that. */
   async createPartition(wanted: PartitionRequest): Promise<SharedPartition> {
     const disks: string[] = []
     for (let index = 0; index < wanted.disks; index++) {
       const path = join(wanted.directory, `disk-${index}`)
-      await this.command('disk', 'create', path, '--size', wanted.diskSize)
+      await this.#post('disks/create', { path, sizeBytes: bytesOf(wanted.diskSize) })
       disks.push(path)
     }
-    const level = ['--level', 'raid0', '--chunk', wanted.chunk]
-    await this.command('array', 'create', wanted.array, ...level, ...disks)
-    const name = `${wanted.array}/${wanted.partition}`
+    const { array: name, level = 'raid0', checksums } = wanted
+    const how = { level, chunkSizeBytes: bytesOf(wanted.chunk), checksums: checksums || undefined }
+    await this.#post('arrays', { name, ...how, disks })
     const flags = wanted.blockSize === undefined ? [] : ['--block-size', wanted.blockSize]
-    return this.addPartition(name, wanted.size, ...flags)
+    return this.addPartition(`${wanted.array}/${wanted.partition}`, wanted.size, ...flags)
   }
 
   /** Makes one more partition, `ARRAY/NAME`, of an array that is there, for all hosts. */
@@ -201,6 +205,11 @@ export class TargetProcess {
     const create = ['partition', 'create', name, '--size', size, '--host', '*']
     const partition = await this.command<PartitionInfo>(...create, ...flags)
     return { ...partition, lun: partition.grants[0]?.lun ?? -1 }
+  }
+
+  /** A process of `platterd` for each step would take half a second. */
+  #post(what: string, input: object): Promise<unknown> {
+    return askAdminOk(this.stateDirectory, 'POST', `/api/v1/${what}`, input)
   }
 
   /** Makes a small partition for all hosts, without which strangers learn nothing of the target. */
@@ -228,4 +237,11 @@ export class TargetProcess {
   async url(lun: number): Promise<string> {
     return `iscsi://${this.portal}/${await this.targetName()}/${lun}`
   }
+}
+
+/** Of a size as the command line takes it. */
+function bytesOf(size: string): number {
+  const match = /^(\d+)([KMG]?)$/.exec(size)
+  if (match === null) throw new Error(`size ${size}, wanted one such as 512, 64K, 16M, 1G`)
+  return Number(match[1]) * 1024 ** ['', 'K', 'M', 'G'].indexOf(match[2] ?? '')
 }

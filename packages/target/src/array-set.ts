@@ -1,13 +1,10 @@
 /** The arrays that the server's disks make up: those that can be used, and those that cannot. */
 import { type NewArray, TargetError } from './admin/target-facade.ts'
-import {
-  assembleArrays,
-  createArray,
-  type FailedArray,
-  type UnlabelledDisk,
-} from './volume/array.ts'
+import { createArray } from './volume/array.ts'
 import { ArrayError } from './volume/array-error.ts'
+import { assembleArrays, type FailedArray, type UnlabelledDisk } from './volume/assembly.ts'
 import type { DiskArray } from './volume/disk-array.ts'
+import type { ArrayHooks } from './volume/disk-array-options.ts'
 import { eraseLabels } from './volume/label-slots.ts'
 import type { Volume } from './volume/volume.ts'
 
@@ -20,23 +17,31 @@ export interface UnavailableArray {
   /** The disks at hand, in member order. */
   readonly disks: readonly Volume[]
   readonly partitions: readonly { readonly id: string }[]
+  readonly hasChecksums: boolean
+  readonly members: DiskArray['members']
   readonly reason: string
 }
 
 export class ArraySet {
+  readonly #hooks: ArrayHooks
   readonly #available: DiskArray[] = []
   #unavailable: UnavailableArray[] = []
   #unlabelled: readonly UnlabelledDisk[] = []
+
+  constructor(hooks: ArrayHooks) {
+    this.#hooks = hooks
+  }
 
   /**
    * Looks at the disks that no available array uses. Returns the arrays that have become available;
    * everything else about these disks is told by the other methods.
    */
   async assemble(disks: readonly Volume[]): Promise<DiskArray[]> {
+    // One that an array has given up could not be read, and would be waited for.
     const loose = disks.filter(
-      (disk) => !this.#available.some((array) => array.disks.includes(disk)),
+      (disk) => !this.#available.some((array) => uses(array, disk) || array.upkeep.isHanging(disk)),
     )
-    const { arrays, failed, unlabelled } = await assembleArrays(loose)
+    const { arrays, failed, unlabelled } = await assembleArrays(loose, this.#hooks, this.#available)
     this.#unavailable = failed.map(fromFailed)
     this.#unlabelled = unlabelled
     const added: DiskArray[] = []
@@ -69,7 +74,21 @@ export class ArraySet {
 
   /** The array whose member the disk is, usable or not. */
   using(disk: Volume): DiskArray | UnavailableArray | undefined {
-    return [...this.#available, ...this.#unavailable].find(({ disks }) => disks.includes(disk))
+    return (
+      this.#available.find((array) => uses(array, disk)) ??
+      this.#unavailable.find(({ disks }) => disks.includes(disk))
+    )
+  }
+
+  /** The array whose member the disk was. */
+  leftBy(disk: Volume): DiskArray | undefined {
+    return this.#available.find(({ upkeep }) => upkeep.outside.includes(disk))
+  }
+
+  /** Whether the disk can become part of an array, and nobody's data are lost by that. */
+  isFree(disk: Volume): boolean {
+    if (this.using(disk) !== undefined || this.leftBy(disk) !== undefined) return false
+    return this.faultOf(disk) === null
   }
 
   /** Why the disk can be part of no array; null when it can be, or is. */
@@ -80,7 +99,7 @@ export class ArraySet {
 
   /** Makes an array of these disks. Rejects with TargetError. */
   async create(
-    { name, level, chunkSizeBytes }: NewArray,
+    { name, level, chunkSizeBytes, checksums }: NewArray,
     disks: readonly Volume[],
   ): Promise<DiskArray> {
     if ([...this.#available, ...this.#unavailable].some((array) => array.name === name)) {
@@ -90,7 +109,8 @@ export class ArraySet {
       // Whether a disk is left over shows from all of them together; createArray looks at each alone.
       if (kind === 'leftover' && disks.includes(disk)) await asTargetError(eraseLabels(disk))
     }
-    const array = await asTargetError(createArray({ name, level, chunkSizeBytes, disks }))
+    const wanted = { name, level, chunkSizeBytes, checksums, disks, hooks: this.#hooks }
+    const array = await asTargetError(createArray(wanted))
     this.#available.push(array)
     return array
   }
@@ -138,6 +158,10 @@ export async function asTargetError<T>(change: Promise<T>): Promise<T> {
   }
 }
 
+function uses(array: DiskArray, disk: Volume): boolean {
+  return array.disks.includes(disk)
+}
+
 function isFree({ kind }: UnlabelledDisk): boolean {
   return kind === 'blank' || kind === 'leftover'
 }
@@ -150,12 +174,14 @@ function fromFailed({ description, disks, reason }: FailedArray): UnavailableArr
     chunkSizeBytes: description.chunkSizeBytes,
     disks: disks.filter((disk) => disk !== null),
     partitions: description.partitions,
+    hasChecksums: description.areas.checksums.length > 0,
+    members: description.members.map(({ state }, number) => ({ disk: disks[number]!, state })),
     reason,
   }
 }
 
 function fromNamesake(array: DiskArray): UnavailableArray {
-  const { id, name, level, chunkSizeBytes, disks, partitions } = array
+  const { id, name, level, chunkSizeBytes, disks, partitions, hasChecksums, members } = array
   const reason = `there is another array ${name}, which is in use; this one has the id ${id}`
-  return { id, name, level, chunkSizeBytes, disks, partitions, reason }
+  return { id, name, level, chunkSizeBytes, disks, partitions, hasChecksums, members, reason }
 }

@@ -23,6 +23,8 @@ export interface ServeConfig {
   /** Silence after which a host is pinged, and how long its answer may take. Undefined: 30 s each. */
   readonly pingAfterMs: number | undefined
   readonly pingTimeoutMs: number | undefined
+  /** How long a disk may take to answer if its array can do without it. Undefined: 30 s. */
+  readonly diskTimeoutMs: number | undefined
   /** Connections that one session may have, where nothing has been set for its host. */
   readonly maxConnections: number
   readonly limits: ServerLimits
@@ -59,6 +61,7 @@ export interface ServeFlags {
   readonly targetName?: string
   readonly pingAfter?: string
   readonly pingTimeout?: string
+  readonly diskTimeout?: string
   readonly maxConnections?: number
   readonly maxSessions?: number
   readonly maxSessionsPerHost?: number
@@ -120,6 +123,7 @@ export function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Serv
     targetName: flags.targetName,
     pingAfterMs: readSeconds('--ping-after', flags.pingAfter),
     pingTimeoutMs: readSeconds('--ping-timeout', flags.pingTimeout),
+    diskTimeoutMs: readSeconds('--disk-timeout', flags.diskTimeout),
     maxConnections: flags.maxConnections ?? defaultMaxConnections,
     limits: readLimits(flags),
     dataPorts: readDataPorts(flags.dataPorts),

@@ -4,41 +4,28 @@
  * no SCSI and no iSCSI: partitions are handed to a `PartitionServer`.
  */
 import type { ArrayInfo, Disk, Partition } from './admin/model.ts'
-import { type NewArray, type PartitionKey, TargetError } from './admin/target-facade.ts'
+import {
+  type MemberKey,
+  type NewArray,
+  type PartitionKey,
+  TargetError,
+} from './admin/target-facade.ts'
+import { describeAvailable, describeLack, describeUnavailable } from './array-info.ts'
 import { ArraySet, asTargetError, type UnavailableArray } from './array-set.ts'
-import { DiskSet, type KnownDisk, type OpenDisk } from './disk-set.ts'
+import { describeDisk } from './disk-info.ts'
+import { DiskSet, type OpenDisk } from './disk-set.ts'
+import { DiskWatch } from './disk-watch.ts'
 import type { OnStep } from './durable-file.ts'
 import type { Log } from './log.ts'
+import type { PartitionServer } from './partition-server.ts'
+import { Spares } from './spares.ts'
 import type { State, StateStore } from './state.ts'
 import { blockFormats } from './volume/block-format.ts'
 import type { DiskArray } from './volume/disk-array.ts'
 import { createDiskFile } from './volume/disk-file.ts'
 import type { PartitionEntry } from './volume/partition-table.ts'
 import type { PartitionVolume } from './volume/partition-volume.ts'
-import { type AtomicWriter, type Volume, VolumeError } from './volume/volume.ts'
-
-/** A partition that is open, and can be served. */
-export interface ServedPartition {
-  readonly id: string
-  readonly name: string
-  /** Its blocks are the logical ones. */
-  readonly volume: Volume & AtomicWriter
-  readonly physicalBlockSizeBytes: number
-  readonly chunkSizeBytes: number
-  /** A chunk of every disk of its array. */
-  readonly stripeSizeBytes: number
-}
-
-/** Serves partitions to the hosts that have grants of them. */
-export interface PartitionServer {
-  show(partition: ServedPartition): void
-  /** Its volume has a new size. */
-  grown(id: string): void
-  /** Resolves when no host's command is at its volume any more. */
-  hide(id: string): Promise<void>
-  /** The partition, hidden before, has been deleted. */
-  forget(id: string): void
-}
+import { VolumeError } from './volume/volume.ts'
 
 /** One partition, and the array that it is of. */
 export interface FoundPartition {
@@ -52,6 +39,12 @@ export interface InventoryOptions {
   readonly openDisk: OpenDisk
   readonly log: Log
   readonly onStep: OnStep
+  /** Runs a change that nobody asked for in its turn among those that somebody did; at once if not given. */
+  readonly inTurn?: <T>(change: () => Promise<T>) => Promise<T>
+  /** How long a disk may take to answer if its array can do without it; 30 s if not given. */
+  readonly diskTimeoutMs?: number | undefined
+  /** How often it is looked whether the paths of the disks lead to them still; every 2 s if not given. */
+  readonly diskWatchMs?: number | undefined
 }
 
 export class Inventory {
@@ -60,27 +53,44 @@ export class Inventory {
   readonly #log: Log
   readonly #onStep: OnStep
   readonly #disks: DiskSet
-  readonly #arrays = new ArraySet()
+  readonly #arrays: ArraySet
+  readonly #spares: Spares
+  readonly #watch: DiskWatch
   /** Of the partitions that are served, by partition id. */
   readonly #volumes = new Map<string, PartitionVolume>()
 
-  constructor({ state, server, openDisk, log, onStep }: InventoryOptions) {
+  constructor(options: InventoryOptions) {
+    const { state, server, openDisk, log, onStep, inTurn = (change) => change() } = options
     this.#state = state
     this.#server = server
     this.#log = log
     this.#onStep = onStep
     this.#disks = new DiskSet(openDisk)
+    this.#arrays = new ArraySet({
+      answerTimeoutMs: options.diskTimeoutMs,
+      onEvent: (array, { message, isLoss }) => {
+        if (isLoss) log.error(message, { array: array.name })
+        else log.info(message, { array: array.name })
+        if (isLoss) void inTurn(() => this.#spares.takeOver()).catch(() => {})
+      },
+    })
+    const parts = { disks: this.#disks, arrays: this.#arrays, log }
+    this.#spares = new Spares({ state, ...parts })
+    this.#watch = new DiskWatch({ ...parts, inTurn, intervalMs: options.diskWatchMs })
   }
 
   /** Opens the disks, assembles their arrays, and has their partitions served. */
   async open(): Promise<void> {
     await this.#disks.openAll(this.#state.current.disks)
     await this.#assemble()
+    await this.#spares.takeOver()
     for (const problem of this.problems()) this.#log.warn(problem)
+    this.#watch.start()
   }
 
   /** Closes everything. Nobody may use the volumes any more. */
   async close(): Promise<void> {
+    this.#watch.stop()
     await this.#arrays.close()
     await this.#disks.closeAll()
   }
@@ -96,11 +106,12 @@ export class Inventory {
       ...this.#arrays
         .available()
         .flatMap(({ name, problem }) => (problem === null ? [] : [`array ${name}: ${problem}`])),
+      ...this.#arrays.available().flatMap((array) => describeLack(array) ?? []),
     ]
   }
 
   listDisks(): Disk[] {
-    return this.#disks.all().map((disk) => this.#describeDisk(disk))
+    return this.#disks.all().map(({ path }) => this.#describeDisk(path))
   }
 
   async createDisk(path: string, sizeBytes: number): Promise<Disk> {
@@ -131,7 +142,7 @@ export class Inventory {
       }
     }
     await this.#assemble()
-    return this.#describeDisk(this.#disks.get(path))
+    return this.#describeDisk(path)
   }
 
   async removeDisk(path: string): Promise<void> {
@@ -140,43 +151,33 @@ export class Inventory {
     if (array && this.#isAvailable(array)) {
       throw new TargetError('in-use', `${path} is in use by array ${array.name}`)
     }
-    await this.#write({ disks: this.#state.current.disks.filter((disk) => disk !== path) })
+    const { disks, spares = [] } = this.#state.current
+    await this.#write({
+      disks: disks.filter((disk) => disk !== path),
+      spares: spares.filter((disk) => disk !== path),
+    })
+    if (volume !== null) this.#arrays.leftBy(volume)?.upkeep.forget(volume)
     await this.#disks.close(path)
     await this.#assemble()
   }
 
   listArrays(): ArrayInfo[] {
     return [
-      ...this.#arrays.available().map((array) => ({
-        ...describeArray(array),
-        state: 'available' as const,
-        reason: null,
-        sizeBytes: array.sizeBytes,
-        freeBytes: array.freeBytes,
-      })),
-      ...this.#arrays.unavailable().map((array) => ({
-        ...describeArray(array),
-        state: 'unavailable' as const,
-        reason: array.reason,
-        sizeBytes: null,
-        freeBytes: null,
-      })),
+      ...this.#arrays.available().map(describeAvailable),
+      ...this.#arrays.unavailable().map(describeUnavailable),
     ]
   }
 
   async createArray(array: NewArray): Promise<ArrayInfo> {
-    const volumes = array.disks.map((path) => {
-      const { volume, reason } = this.#disks.get(path)
-      if (volume === null) throw new TargetError('unavailable', `${path}: ${reason}`)
-      return volume
-    })
+    const volumes = array.disks.map((path) => this.#disks.usableVolume(path))
+    for (const path of array.disks) await this.#spares.withdraw(path)
     try {
       await this.#arrays.create(array, volumes)
     } finally {
       // A disk whose array was never whole is not one of that array's any more.
       await this.#assemble()
     }
-    return this.listArrays().find(({ name }) => name === array.name)!
+    return this.#describeArray(array.name)
   }
 
   async deleteArray(name: string): Promise<void> {
@@ -185,6 +186,59 @@ export class Inventory {
     } finally {
       await this.#assemble()
     }
+  }
+
+  async failDisk({ array, disk }: MemberKey): Promise<ArrayInfo> {
+    const { upkeep } = this.#arrays.get(array)
+    await asTargetError(upkeep.fail(this.#disks.openVolume(disk)))
+    await this.#spares.takeOver()
+    return this.#describeArray(array)
+  }
+
+  async replaceDisk({ array: name, disk }: MemberKey, replaced?: string): Promise<ArrayInfo> {
+    const array = this.#arrays.get(name)
+    const volume = this.#disks.usableVolume(disk)
+    if (!this.#arrays.isFree(volume)) {
+      const { state, reason } = this.#describeDisk(disk)
+      const why = reason === null ? `it is ${state}` : reason
+      throw new TargetError('in-use', `${disk} is not free: ${why}`)
+    }
+    const old = replaced === undefined ? undefined : this.#disks.openVolume(replaced)
+    await this.#spares.withdraw(disk)
+    await asTargetError(array.upkeep.replace(volume, old))
+    return this.#describeArray(name)
+  }
+
+  async reAddDisk({ array, disk }: MemberKey): Promise<ArrayInfo> {
+    const { upkeep } = this.#arrays.get(array)
+    await asTargetError(upkeep.reAdd(this.#disks.usableVolume(disk)))
+    return this.#describeArray(array)
+  }
+
+  async startScrub(name: string): Promise<ArrayInfo> {
+    const { upkeep } = this.#arrays.get(name)
+    await asTargetError(Promise.resolve().then(() => upkeep.startScrub()))
+    return this.#describeArray(name)
+  }
+
+  async stopScrub(name: string): Promise<ArrayInfo> {
+    await asTargetError(this.#arrays.get(name).upkeep.stopScrub())
+    return this.#describeArray(name)
+  }
+
+  async setSpare(path: string, spare: boolean): Promise<Disk> {
+    if (spare) {
+      const volume = this.#disks.usableVolume(path)
+      if (!this.#arrays.isFree(volume)) {
+        throw new TargetError('in-use', `${path} is not free, which a spare must be`)
+      }
+      await this.#spares.appoint(path)
+      await this.#spares.takeOver()
+    } else {
+      this.#disks.get(path)
+      await this.#spares.withdraw(path)
+    }
+    return this.#describeDisk(path)
   }
 
   listPartitions(): Partition[] {
@@ -273,9 +327,14 @@ export class Inventory {
       const volume = array.openPartition(name)
       this.#volumes.set(id, volume)
       const { physicalBlockSizeBytes } = blockFormats[blockFormat]
-      const { chunkSizeBytes, disks } = array
-      const stripeSizeBytes = chunkSizeBytes * disks.length
-      const layout = { physicalBlockSizeBytes, chunkSizeBytes, stripeSizeBytes }
+      const { chunkSizeBytes, rowSizeBytes: stripeSizeBytes } = array
+      const prefersWholeWrites = array.hasParity
+      const layout = {
+        physicalBlockSizeBytes,
+        chunkSizeBytes,
+        stripeSizeBytes,
+        prefersWholeWrites,
+      }
       this.#server.show({ id, name, volume, ...layout })
     }
   }
@@ -308,14 +367,12 @@ export class Inventory {
     return this.#arrays.available().some((one) => one === array)
   }
 
-  #describeDisk({ path, volume, reason }: KnownDisk): Disk {
-    if (volume === null) return { path, state: 'unavailable', sizeBytes: null, array: null, reason }
-    const { sizeBytes } = volume
-    const array = this.#arrays.using(volume)?.name ?? null
-    if (array !== null) return { path, state: 'member', sizeBytes, array, reason: null }
-    const fault = this.#arrays.faultOf(volume)
-    const state = fault === null ? 'free' : 'unavailable'
-    return { path, state, sizeBytes, array, reason: fault }
+  #describeArray(name: string): ArrayInfo {
+    return this.listArrays().find((array) => array.name === name)!
+  }
+
+  #describeDisk(path: string): Disk {
+    return describeDisk(this.#disks.get(path), this.#arrays, this.#spares)
   }
 
   #describePartition(array: DiskArray, partition: PartitionEntry): Partition {
@@ -324,23 +381,5 @@ export class Inventory {
       .filter((grant) => grant.partition === id)
       .map(({ host, lun, access, sharing }) => ({ host, lun, access, sharing }))
     return { array: array.name, name, id, sizeBytes, blockSize: blockFormat, grants }
-  }
-}
-
-function describeArray({
-  name,
-  id,
-  level,
-  chunkSizeBytes,
-  disks,
-  partitions,
-}: DiskArray | UnavailableArray) {
-  return {
-    name,
-    id,
-    level,
-    chunkSizeBytes,
-    disks: disks.map((disk) => disk.name),
-    partitionCount: partitions.length,
   }
 }

@@ -1,12 +1,15 @@
 /** Partitions as logical units of the device server: each host sees those that it has been granted. */
 import { parseName } from '@platter/protocol/iscsi'
 import type { Grant } from './grant.ts'
-import type { PartitionServer, ServedPartition } from './inventory.ts'
+import type { PartitionServer, ServedPartition } from './partition-server.ts'
 import type { ReservationFile } from './reservation-file.ts'
 import type { SanitizeStates } from './sanitize-states.ts'
 import { DeviceServer } from './scsi/device-server.ts'
 import { LogicalUnit } from './scsi/logical-unit.ts'
 import type { UnitView } from './scsi/nexus.ts'
+
+/** Larger writes have whole rows enough in what comes at once. */
+const GATHERED_WRITE_MAX_BYTES = 4 * 1024 * 1024
 
 export interface ServedUnitsOptions {
   readonly reservations: ReservationFile
@@ -40,6 +43,7 @@ export class ServedUnits implements PartitionServer {
       physicalBlockExponent: Math.log2(partition.physicalBlockSizeBytes / volume.blockSizeBytes),
       optimalTransferGranularityBytes: partition.chunkSizeBytes,
       optimalTransferBytes: partition.stripeSizeBytes,
+      gatheredWriteBytesMax: partition.prefersWholeWrites ? GATHERED_WRITE_MAX_BYTES : 0,
       reservationKeeper: this.#reservations.keeperOf(id),
       sanitizeStore: this.#sanitizes.storeOf(id),
     })

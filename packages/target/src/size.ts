@@ -19,9 +19,14 @@ export function parseSize(text: string): number {
 
 /** Both forms: `1.5 GiB (1610612736)`. */
 export function formatSize(bytes: number): string {
+  return bytes < 1024 ? `${bytes} B` : `${formatAmount(bytes)} (${bytes})`
+}
+
+/** Rounded: `1.5 GiB`. */
+export function formatAmount(bytes: number): string {
   let power = 0
   while (power < units.length - 1 && bytes >= 1024 ** (power + 1)) power++
   if (power === 0) return `${bytes} B`
   const amount = (bytes / 1024 ** power).toFixed(2).replace(/\.?0+$/, '')
-  return `${amount} ${units[power]}iB (${bytes})`
+  return `${amount} ${units[power]}iB`
 }

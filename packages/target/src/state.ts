@@ -82,6 +82,8 @@ const StateSchema = Type.Object(
     targetName: IscsiName,
     targetPortalGroupTag: Type.Integer({ minimum: 1, maximum: 65535 }),
     disks: Type.Array(Type.String({ pattern: '^/', description: 'an absolute path' })),
+    /** Those of `disks` that take the place of one that an array loses. */
+    spares: Type.Optional(Type.Array(Type.String({ pattern: '^/' }))),
     grants: Type.Array(Grant),
     hosts: Type.Optional(Type.Array(Host)),
     redirects: Type.Optional(Type.Array(Redirect)),

@@ -21,6 +21,7 @@ import type {
   GrantChange,
   GrantKey,
   HostChange,
+  MemberKey,
   NewArray,
   NewGrant,
   NewPartition,
@@ -54,10 +55,12 @@ import { Secrets } from './secrets.ts'
 import { ServedUnits } from './served-units.ts'
 import { defaultServerLimits, type ServerLimits } from './server-limits.ts'
 import { TargetNode } from './session/target-node.ts'
+import { describeSession } from './session-info.ts'
 import { StateStore } from './state.ts'
 import { lockStateDirectory } from './state-lock.ts'
 import { version } from './version.ts'
 import { DiskFile } from './volume/disk-file.ts'
+import { withTimeout } from './with-timeout.ts'
 
 export interface TargetOptions {
   /** Made with mode 0700 when it is not there. One target at a time may have it. */
@@ -81,6 +84,8 @@ export interface TargetOptions {
   readonly dataPorts?: DataPortsConfig
   /** Those that are not given are as in defaultServerLimits. */
   readonly limits?: Partial<ServerLimits>
+  /** How long a disk may take to answer if its array can do without it; 30 s by default. */
+  readonly diskTimeoutMs?: number | undefined
   /** What hosts are told of this software that tell of theirs; its version by default. */
   readonly nodeArchitecture?: NodeArchitectureDetail
   readonly log?: Log
@@ -215,6 +220,8 @@ class ComposedTarget implements Target {
       openDisk: options.openDisk ?? ((path) => DiskFile.open(path)),
       log: this.#log,
       onStep: options.onStep ?? (() => {}),
+      inTurn: (change) => this.#changes.run(change),
+      diskTimeoutMs: options.diskTimeoutMs,
     })
     this.#grants = new Grants({
       state,
@@ -283,20 +290,8 @@ class ComposedTarget implements Target {
   }
 
   listSessions(): SessionInfo[] {
-    return [...this.#node.sessions()].map(({ identity, connections }) => ({
-      initiatorName: identity.initiatorName,
-      isid: identity.isid,
-      tsih: identity.tsih,
-      type: identity.type === 'Discovery' ? 'discovery' : 'normal',
-      authentication: identity.authentication,
-      nodeArchitecture: identity.nodeArchitecture ?? null,
-      connections: [...connections.values()].map(({ cid, remote, local }) => ({
-        cid,
-        remote,
-        local,
-        dynamicPort: this.#dataPorts.has(local),
-      })),
-    }))
+    const isDynamic = (portal: string) => this.#dataPorts.has(portal)
+    return [...this.#node.sessions()].map((session) => describeSession(session, isDynamic))
   }
 
   listLoginFailures(): LoginFailures[] {
@@ -326,6 +321,14 @@ class ComposedTarget implements Target {
   removeDisk = (path: string) => this.#changes.run(() => this.#inventory.removeDisk(path))
   createArray = (array: NewArray) => this.#changes.run(() => this.#inventory.createArray(array))
   deleteArray = (name: string) => this.#changes.run(() => this.#inventory.deleteArray(name))
+  failDisk = (member: MemberKey) => this.#changes.run(() => this.#inventory.failDisk(member))
+  replaceDisk = (member: MemberKey, replaced?: string) =>
+    this.#changes.run(() => this.#inventory.replaceDisk(member, replaced))
+  reAddDisk = (member: MemberKey) => this.#changes.run(() => this.#inventory.reAddDisk(member))
+  startScrub = (array: string) => this.#changes.run(() => this.#inventory.startScrub(array))
+  stopScrub = (array: string) => this.#changes.run(() => this.#inventory.stopScrub(array))
+  setSpare = (path: string, spare: boolean) =>
+    this.#changes.run(() => this.#inventory.setSpare(path, spare))
   createPartition = (partition: NewPartition) =>
     this.#changes.run(() => this.#createPartition(partition))
   growPartition = (key: PartitionKey, sizeBytes: number) =>
@@ -389,12 +392,4 @@ class ComposedTarget implements Target {
     await this.#units.grantsChanged()
     this.endSessions(name)
   }
-}
-
-async function withTimeout(work: Promise<void>, timeoutMs: number, what: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} in ${timeoutMs} ms`)), timeoutMs)
-  })
-  await Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

@@ -38,4 +38,12 @@ export const disks = {
     output: Type.Null(),
     run: (target, input) => target.removeDisk(input.path).then(() => null),
   }),
+  'disk spare': operation({
+    method: 'POST',
+    path: '/api/v1/disks/spare',
+    summary: 'Say whether a disk takes the place of one that an array loses',
+    input: Type.Object({ path: Path, spare: Type.Boolean() }, closed),
+    output: Disk,
+    run: (target, input) => target.setSpare(input.path, input.spare),
+  }),
 }

@@ -26,7 +26,7 @@ export const SizeBytes = Type.Integer({
   description: 'a size in bytes, at least 1',
 })
 
-export const RaidLevel = Type.Enum(['raid0'])
+export const RaidLevel = Type.Enum(['raid0', 'raid1', 'raid10', 'raid5', 'raid6'])
 
 /** Of a partition: 512 native, 512 emulated on 4096, 4096 native. */
 export const BlockSize = Type.Enum(['512', '512e', '4kn'])
@@ -38,13 +38,50 @@ const Reason = Nullable(Type.String())
 /** A file or block device that the server owns. */
 export const Disk = Type.Object({
   path: Path,
-  /** free: in no array. member: part of `array`. unavailable: cannot be used, for `reason`. */
-  state: Type.Enum(['free', 'member', 'unavailable']),
+  /**
+   * free: in no array. member: part of `array`. out: `array` has lost it, and it may be taken back.
+   * unavailable: cannot be used, for `reason`.
+   */
+  state: Type.Enum(['free', 'member', 'out', 'unavailable']),
   sizeBytes: Nullable(Size),
   array: Nullable(Type.String()),
+  /** Whether it takes the place of a disk that an array loses. */
+  spare: Type.Boolean(),
   reason: Reason,
 })
 export type Disk = Static<typeof Disk>
+
+/** One place in an array. `disk` is null when there is none: it was missing, failed, or was taken out. */
+const ArrayMember = Type.Object({
+  number: Size,
+  disk: Nullable(Type.String()),
+  state: Type.Enum(['in-sync', 'rebuilding', 'absent']),
+})
+
+/** What an array does by itself beside serving its partitions. Bytes are those of each member. */
+const ArrayJob = Type.Object({
+  /** rebuild: fills a new member. resync: makes members agree after a crash. scrub: compares all copies. */
+  kind: Type.Enum(['rebuild', 'resync', 'scrub']),
+  doneBytes: Size,
+  totalBytes: Size,
+  bytesPerSecond: Size,
+})
+export type ArrayJob = Static<typeof ArrayJob>
+
+/** What the last look at all copies found. */
+const ScrubReport = Type.Object({
+  /** When it ended, in ISO 8601. */
+  endedAt: Type.String(),
+  /** Bytes of sectors in which members did not agree. */
+  differingBytes: Size,
+  /** Ranges that could not be read, or held something else than was written, and were mended. */
+  repairedCount: Size,
+  /** The first of them. */
+  repaired: Type.Array(Type.Object({ disk: Type.String(), offset: Size, length: Size })),
+  /** Why it ended before it had seen everything. */
+  error: Reason,
+})
+export type ScrubReport = Static<typeof ScrubReport>
 
 /** Disks under one RAID level. Sizes are null while it is unavailable, for `reason`. */
 export const ArrayInfo = Type.Object({
@@ -52,10 +89,16 @@ export const ArrayInfo = Type.Object({
   id: Type.String(),
   level: RaidLevel,
   chunkSizeBytes: Size,
-  state: Type.Enum(['available', 'unavailable']),
+  /** degraded: available, but members are absent or being rebuilt. */
+  state: Type.Enum(['available', 'degraded', 'unavailable']),
   reason: Reason,
   sizeBytes: Nullable(Size),
   freeBytes: Nullable(Size),
+  /** Whether checksums of the data are kept and looked at. */
+  checksums: Type.Boolean(),
+  members: Type.Array(ArrayMember),
+  job: Nullable(ArrayJob),
+  lastScrub: Nullable(ScrubReport),
   /** The paths of the members at hand, in member order. */
   disks: Type.Array(Type.String()),
   partitionCount: Size,

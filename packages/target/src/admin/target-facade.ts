@@ -42,8 +42,16 @@ export interface NewArray {
   readonly name: string
   readonly level: ArrayInfo['level']
   readonly chunkSizeBytes: number
+  /** If not given, on levels with redundancy. */
+  readonly checksums?: boolean
   /** Paths of known disks that are free, in member order. */
   readonly disks: readonly string[]
+}
+
+/** Names one disk of an array by its path. */
+export interface MemberKey {
+  readonly array: string
+  readonly disk: string
 }
 
 /** Names one partition. */
@@ -117,6 +125,18 @@ export interface TargetFacade {
   createArray(array: NewArray): Promise<ArrayInfo>
   /** Wipes the labels of its disks. Refused while it has partitions, or is not available. */
   deleteArray(name: string): Promise<void>
+
+  /** Takes a disk out of an array that can do without it. */
+  failDisk(member: MemberKey): Promise<ArrayInfo>
+  /** Puts a free disk in the place of an absent member, or of `replaced`, and has it rebuilt. */
+  replaceDisk(member: MemberKey, replaced?: string): Promise<ArrayInfo>
+  /** Takes a disk back that was taken out; only what has been written since is copied. */
+  reAddDisk(member: MemberKey): Promise<ArrayInfo>
+  /** Begins to compare all copies in the background. */
+  startScrub(array: string): Promise<ArrayInfo>
+  stopScrub(array: string): Promise<ArrayInfo>
+  /** Says whether a disk takes the place of one that an array loses. */
+  setSpare(path: string, spare: boolean): Promise<Disk>
 
   listPartitions(): Partition[]
   /** Nobody sees it until it is granted; with `host`, grants it to that host as `createGrant` does. */

@@ -45,6 +45,15 @@ export function diskCommand(io: CliIo): Command {
       const answer = await ask(io, flags, 'disk remove', { path: disk })
       show(io, flags, answer, () => `disk ${disk} removed; its bytes are as they were\n`)
     })
+  withClientFlags(disk.command('spare'))
+    .description('have a free disk take the place of one that an array loses')
+    .argument('<path>', 'the disk; what is on it is lost then')
+    .option('--off', 'have it do so no longer')
+    .action(async (file: string, { off, ...flags }: ClientFlags & { off?: boolean }) => {
+      const input = { path: path.resolve(io.cwd, file), spare: off !== true }
+      const set = await ask(io, flags, 'disk spare', input)
+      show(io, flags, set, (it) => `disk ${it.path} is ${it.spare ? 'a' : 'no'} spare\n`)
+    })
   return disk
 }
 
@@ -62,6 +71,7 @@ function describeSize(disk: Disk): string {
 }
 
 function describe(disk: Disk): string {
-  const state = disk.state === 'member' ? `member of ${disk.array}` : disk.state
+  const free = disk.spare ? 'spare' : disk.state
+  const state = disk.state === 'member' ? `member of ${disk.array}` : free
   return disk.reason === null ? state : `${state}: ${disk.reason}`
 }

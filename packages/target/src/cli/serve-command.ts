@@ -39,6 +39,7 @@ export function serveCommand(io: CliIo): Command {
     .option('--socket <path>', 'admin socket (default: admin.sock in the state directory)')
     .option('--ping-after <seconds>', 'ping a host that has been silent for so long (default: 30)')
     .option('--ping-timeout <seconds>', 'end a connection whose host does not answer (default: 30)')
+    .option('--disk-timeout <seconds>', 'give up a disk that does not answer (default: 30)')
     .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
     .option('--json-log', 'log JSON lines')
     .option('--json', 'print what is served as one line of JSON once it is')

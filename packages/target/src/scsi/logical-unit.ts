@@ -38,6 +38,8 @@ export interface LogicalUnitOptions {
   readonly optimalTransferGranularityBytes?: number
   /** The length of the best transfer, such as an array's stripe. */
   readonly optimalTransferBytes?: number
+  /** Writes of up to so many bytes are handed to the volume as one; all as their data come, if not given. */
+  readonly gatheredWriteBytesMax?: number
   /** Revolutions per minute, or a RotationRate. */
   readonly rotationRate?: number
   readonly writeProtected?: boolean
@@ -66,6 +68,7 @@ export class LogicalUnit {
   readonly writeSameBlocksMax: number
   /** MAXIMUM ATOMIC TRANSFER LENGTH. */
   readonly atomicBlocksMax: number
+  readonly gatheredWriteBytesMax: number
   readonly rotationRate: number
   readonly reservations: Reservations
   readonly reservationKeeper: ReservationKeeper | null
@@ -93,6 +96,7 @@ export class LogicalUnit {
     this.name = options.name
     this.blockSizeBytes = options.blockSizeBytes ?? 512
     this.physicalBlockExponent = options.physicalBlockExponent ?? 0
+    this.gatheredWriteBytesMax = options.gatheredWriteBytesMax ?? 0
     this.rotationRate = options.rotationRate ?? RotationRate.NonRotating
     this.reservationKeeper = options.reservationKeeper ?? null
     this.reservations = new Reservations(this.reservationKeeper?.kept)

@@ -24,3 +24,8 @@ export class ArrayError extends Error {
     this.code = code
   }
 }
+
+/** Throws ArrayError if there is a problem. */
+export function refuseIf(code: ArrayErrorCode, problem: string | null): void {
+  if (problem !== null) throw new ArrayError(code, problem)
+}

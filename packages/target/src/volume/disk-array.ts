@@ -1,20 +1,19 @@
 /**
- * An assembled array: its disks striped, its partition table, and changes of it, each of which is on
- * every disk's label before it counts. Making and finding arrays is array.ts.
+ * An assembled array: its partitions, and changes of them, each of which is on every disk's label before it
+ * counts. Making arrays is array.ts, finding them assembly.ts, the disks that come and go array-members.ts.
  */
 import { randomUUID } from 'node:crypto'
-import { ArrayError, type ArrayErrorCode } from './array-error.ts'
+import { type ArrayDescription, type ArrayLevel, rowSpace } from './array-description.ts'
+import { ArrayError, refuseIf } from './array-error.ts'
+import { ArrayMembers } from './array-members.ts'
+import { ArrayStorage } from './array-storage.ts'
+import { ArrayUpkeep } from './array-upkeep.ts'
 import { AtomicJournal } from './atomic-journal.ts'
-import { type BlockFormat, blockFormats, DEFAULT_BLOCK_FORMAT } from './block-format.ts'
+import { blockFormats, DEFAULT_BLOCK_FORMAT } from './block-format.ts'
+import type { DiskArrayOptions, NewPartition } from './disk-array-options.ts'
 import type { ByteExtent } from './extent.ts'
-import {
-  type ArrayDescription,
-  type ArrayLevel,
-  LABEL_SLOT_BYTES,
-  labelLength,
-  rowSpace,
-} from './label.ts'
-import { eraseLabels, writeLabel } from './label-slots.ts'
+import { LABEL_SLOT_BYTES, labelLength } from './label.ts'
+import { eraseAllLabels } from './label-slots.ts'
 import {
   allocateRows,
   freeExtents,
@@ -26,51 +25,41 @@ import {
   sizeProblem,
 } from './partition-table.ts'
 import { PartitionVolume } from './partition-volume.ts'
+import type { MemberState } from './raid/member.ts'
 import { settled } from './settled.ts'
-import { StripedVolume } from './striped-volume.ts'
+import { uuidProblem } from './uuid.ts'
 import type { Volume } from './volume.ts'
-
-export interface NewPartition {
-  readonly name: string
-  /** A multiple of the physical block size. */
-  readonly sizeBytes: number
-  /** DEFAULT_BLOCK_FORMAT if not given. */
-  readonly blockFormat?: BlockFormat | undefined
-  /** UUID, for callers that must know it beforehand; a random one if not given. */
-  readonly id?: string
-}
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * Disks under one RAID level, divided into partitions. The disks stay the caller's: `close` does not
  * close them. Changes run one after another, in the order in which they were asked for.
  */
 export class DiskArray {
-  /** The members, in member order. */
-  readonly disks: readonly Volume[]
-  readonly #volume: Volume
+  /** Its disks that come and go. */
+  readonly upkeep: ArrayUpkeep
+  readonly #members: ArrayMembers
+  readonly #storage: ArrayStorage
   readonly #journal: AtomicJournal
   readonly #open = new Map<string, PartitionVolume>()
-  #description: ArrayDescription
+  readonly #activity = { operations: 0 }
   #changes: Promise<unknown> = Promise.resolve()
-  /** Why no more changes are taken: what the labels hold is not known, or the array is gone. */
-  #sealed: string | null = null
 
-  /** For array.ts: `disks` in member order, all holding this description in their labels. */
-  constructor(description: ArrayDescription, disks: readonly Volume[]) {
-    this.#description = description
-    this.disks = disks
-    this.#volume = new StripedVolume({
-      name: description.arrayName,
-      members: disks,
-      chunkSizeBytes: description.chunkSizeBytes,
-      memberOffset: description.dataOffset,
-      memberSizeBytes: description.dataSizeBytes,
+  private constructor(members: ArrayMembers, storage: ArrayStorage, options: DiskArrayOptions) {
+    const { outside = [], hooks = {} } = options
+    this.#members = members
+    this.#storage = storage
+    this.upkeep = new ArrayUpkeep({
+      members,
+      storage,
+      outside,
+      ranges: () => this.#memberRanges(),
+      hostOperations: () => this.#activity.operations,
+      onEvent: (message) => hooks.onEvent?.(this, { message, isLoss: false }),
+      clock: hooks.clock,
     })
     this.#journal = new AtomicJournal({
-      arrayId: description.arrayId,
-      disks,
+      arrayId: this.id,
+      disks: storage.journalDisks,
       partition: (id) => {
         const found = this.partitions.find((one) => one.id === id)
         return found && new PartitionVolume(this.#volumeOptions(found))
@@ -79,16 +68,82 @@ export class DiskArray {
   }
 
   /**
-   * For array.ts: finishes the atomic write that a crash has cut short, before anyone has a partition.
-   * Rejects with Error if what the disks hold of it cannot be understood.
+   * For array.ts and assembly.ts: the array of these disks, whose labels hold this description, or the one
+   * before it. Brings labels up to date, and finishes what a crash has cut short. Rejects with Error.
    */
-  recover(): Promise<void> {
-    return this.#journal.recover()
+  static async open(options: DiskArrayOptions): Promise<DiskArray> {
+    const { description, disks, behind = [], hooks = {} } = options
+    let onLost = (_number: number, _disk: Volume, _cause: Error) => {}
+    const members = new ArrayMembers({
+      description,
+      disks,
+      onLost: (number, disk, cause) => onLost(number, disk, cause),
+      clock: hooks.clock,
+      answerTimeoutMs: hooks.answerTimeoutMs,
+    })
+    const missing = disks.flatMap((disk, number) => {
+      const isMissing = disk === null && description.members[number]!.state !== 'absent'
+      return isMissing ? [number] : []
+    })
+    await members.complete(behind, missing)
+    const storage = await ArrayStorage.open(members, hooks.clock)
+    const array = new DiskArray(members, storage, options)
+    onLost = (number, disk, { message }) => {
+      array.upkeep.lost(disk)
+      const text = `member ${number}, ${disk.name}, was taken out: ${message}`
+      hooks.onEvent?.(array, { message: text, isLoss: true })
+    }
+    await array.#journal.recover()
+    array.upkeep.start()
+    return array
+  }
+
+  /** The disks that are its members, in member order. */
+  get disks(): readonly Volume[] {
+    return this.#members.present()
+  }
+
+  /** Its members, and their disks where there are any. */
+  get members(): readonly { readonly disk: Volume | null; readonly state: MemberState }[] {
+    return this.#description.members.map(({ state }, number) => ({
+      disk: this.#members.disks[number]!,
+      state,
+    }))
+  }
+
+  /** How many bytes a disk must have to be a member. */
+  get memberSizeBytes(): number {
+    const { data } = this.#description.areas
+    return data.offset + data.length
+  }
+
+  /** How many of them are the array's data. */
+  get memberDataBytes(): number {
+    return this.#description.areas.data.length
+  }
+
+  get hasParity(): boolean {
+    return this.level === 'raid5' || this.level === 'raid6'
+  }
+
+  get hasChecksums(): boolean {
+    return this.#description.areas.checksums.length > 0
+  }
+
+  /** How many members' bytes a row has: a row is a chunk of each of them. */
+  get rowSizeBytes(): number {
+    return rowSpace(this.#description).rowSizeBytes
+  }
+
+  get #description(): ArrayDescription {
+    return this.#members.description
   }
 
   /** What a person should look at; null if nothing. */
   get problem(): string | null {
     const { unfinished } = this.#journal
+    const { problem } = this.upkeep
+    if (problem !== null) return problem
     const partition = this.partitions.find(({ id }) => id === unfinished?.partitionId)
     if (unfinished === null || partition === undefined) return null
     const { offset, length, error } = unfinished
@@ -112,17 +167,16 @@ export class DiskArray {
     return this.#description.chunkSizeBytes
   }
 
-  /** Counts the changes. */
   get generation(): number {
     return this.#description.generation
   }
 
   /** What partitions can have in all. */
   get sizeBytes(): number {
-    return this.#volume.sizeBytes
+    return this.#storage.volume.sizeBytes
   }
 
-  /** What is not in a partition; they take whole rows (a chunk of every disk). */
+  /** What is not in a partition; they take whole rows. */
   get freeBytes(): number {
     const { rowCount, rowSizeBytes } = rowSpace(this.#description)
     return rowsOf(freeExtents(this.partitions, rowCount)) * rowSizeBytes
@@ -146,7 +200,7 @@ export class DiskArray {
     const { name, sizeBytes, blockFormat = DEFAULT_BLOCK_FORMAT, id = randomUUID() } = partition
     return this.#change(async () => {
       refuseIf('invalid-request', nameProblem(name) ?? sizeProblem(sizeBytes, blockFormat))
-      refuseIf('invalid-request', UUID.test(id) ? null : `id ${id} is not a UUID in lower case`)
+      refuseIf('invalid-request', uuidProblem(id))
       const taken = this.partitions.some((one) => one.id === id)
       refuseIf('already-exists', taken ? `array ${this.name} has a partition ${id} already` : null)
       this.#refuseTaken(name)
@@ -205,12 +259,14 @@ export class DiskArray {
   openPartition(name: string): PartitionVolume {
     const partition = this.partition(name)
     const { id } = partition
-    if (this.#sealed !== null) throw new ArrayError('storage-failed', this.#sealed)
+    const { sealed } = this.#members
+    if (sealed !== null) throw new ArrayError('storage-failed', sealed)
     if (this.#open.has(id)) {
       throw new ArrayError('in-use', `partition ${name} of array ${this.name} is open already`)
     }
     const volume = new PartitionVolume({
       ...this.#volumeOptions(partition),
+      activity: this.#activity,
       journal: this.#journal,
       onClosed: () => this.#open.delete(id),
     })
@@ -225,23 +281,33 @@ export class DiskArray {
         const message = `array ${this.name} has partitions (${this.partitions.length})`
         throw new ArrayError('in-use', message)
       }
-      await this.#writeLabels({ ...this.#description, state: 'destroyed' })
-      this.#sealed = `array ${this.name} has been destroyed`
+      await this.#members.update((now) => ({ ...now, state: 'destroyed' }))
+      await this.#end(`array ${this.name} has been destroyed`)
       // From here on it is none, whatever is left of its labels.
-      await this.#onEveryDisk((disk) => eraseLabels(disk))
+      const disks = [...this.disks, ...this.upkeep.outside]
+      await eraseAllLabels(disks.map((disk) => this.#members.accessTo(disk)))
     })
   }
 
   /** Closes its partitions, after changes under way. The disks stay open. */
   async close(): Promise<void> {
     await this.#changes
-    this.#sealed ??= `array ${this.name} is closed`
     await Promise.all([...this.#open.values()].map((partition) => partition.close()))
+    await this.#end(`array ${this.name} is closed`)
+  }
+
+  /** Uses its disks no more. */
+  async #end(reason: string): Promise<void> {
+    await this.upkeep.close()
+    await this.#storage.close()
+    await this.#members.idle()
+    this.#members.seal(reason)
   }
 
   #change<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#changes.then(() => {
-      if (this.#sealed !== null) throw new ArrayError('storage-failed', this.#sealed)
+      const { sealed } = this.#members
+      if (sealed !== null) throw new ArrayError('storage-failed', sealed)
       return run()
     })
     this.#changes = result.catch(() => {})
@@ -253,7 +319,8 @@ export class DiskArray {
    * whatever was there is gone for good before anyone can read it.
    */
   async #commit(partitions: readonly PartitionEntry[], added: readonly RowExtent[]): Promise<void> {
-    if (labelLength(partitions) > LABEL_SLOT_BYTES) {
+    const { members } = this.#description
+    if (labelLength({ members, partitions }) > LABEL_SLOT_BYTES) {
       throw new ArrayError('no-space', `the partition table of array ${this.name} is full`)
     }
     try {
@@ -262,32 +329,16 @@ export class DiskArray {
       const message = `new space of array ${this.name} could not be cleared: ${(error as Error).message}`
       throw new ArrayError('storage-failed', message, { cause: error })
     }
-    await this.#writeLabels({ ...this.#description, partitions })
-  }
-
-  async #writeLabels(description: ArrayDescription): Promise<void> {
-    const next = { ...description, generation: description.generation + 1 }
-    // Until all labels agree again, a further change could leave two that differ under one number.
-    this.#sealed = `a change of array ${this.name} did not reach all its disks; whether it counts shows when the array is next assembled`
-    await this.#onEveryDisk((disk, memberNumber) => writeLabel(disk, { ...next, memberNumber }))
-    this.#sealed = null
-    this.#description = next
-  }
-
-  async #onEveryDisk(work: (disk: Volume, memberNumber: number) => Promise<void>): Promise<void> {
-    const outcomes = await Promise.allSettled(this.disks.map(work))
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed === undefined) return
-    const message = `${this.#sealed}: ${(failed.reason as Error).message}`
-    throw new ArrayError('storage-failed', message, { cause: failed.reason })
+    await this.#members.update((now) => ({ ...now, partitions }))
   }
 
   async #discard(extents: readonly RowExtent[]): Promise<void> {
     if (extents.length === 0) return
+    const { volume } = this.#storage
     for (const { offset, length } of this.#byteExtents(extents)) {
-      await settled((completion) => this.#volume.discard(offset, length, completion))
+      await settled((completion) => volume.discard(offset, length, completion))
     }
-    await settled((completion) => this.#volume.flush(completion))
+    await settled((completion) => volume.flush(completion))
   }
 
   /** Rows for `sizeBytes` beyond what `owned` holds already. */
@@ -303,11 +354,23 @@ export class DiskArray {
     throw new ArrayError('no-space', message)
   }
 
+  /** What partitions have of each member's data, in order of place. */
+  #memberRanges(): ByteExtent[] {
+    const { chunkSizeBytes } = this
+    return this.partitions
+      .flatMap(({ extents }) => extents)
+      .sort((a, b) => a.startRow - b.startRow)
+      .map(({ startRow, rowCount }) => ({
+        offset: startRow * chunkSizeBytes,
+        length: rowCount * chunkSizeBytes,
+      }))
+  }
+
   #volumeOptions({ id, name, extents, sizeBytes, blockFormat }: PartitionEntry) {
     return {
       id,
       name: this.#volumeName(name),
-      array: this.#volume,
+      array: this.#storage.volume,
       extents: this.#byteExtents(extents),
       sizeBytes,
       blockSizeBytes: blockFormats[blockFormat].logicalBlockSizeBytes,
@@ -334,8 +397,4 @@ export class DiskArray {
   #volumeName(partition: string): string {
     return `${this.name}/${partition}`
   }
-}
-
-function refuseIf(code: ArrayErrorCode, problem: string | null): void {
-  if (problem !== null) throw new ArrayError(code, problem)
 }

@@ -53,6 +53,16 @@ export class ExtentCursor {
     this.#remaining -= this.length
   }
 
+  /** Where byte `below` of the volume below lies; undefined if in none of the extents. */
+  offsetOf(below: number): number | undefined {
+    let before = 0
+    for (const { offset, length } of this.extents) {
+      if (below >= offset && below < offset + length) return before + below - offset
+      before += length
+    }
+    return undefined
+  }
+
   /** How many pieces a range has. */
   countPieces(offset: number, length: number): number {
     let pieces = 0

@@ -23,11 +23,19 @@ export class FanIn implements IoCompletion {
   }
 }
 
+/** Says where an error of a part lies in the whole. */
+export type LocateError = (error: VolumeError) => VolumeError
+
 /** Makes and keeps FanIn records, and knows how many operations are in flight. */
 export class FanInPool {
+  readonly #locate: LocateError | null
   readonly #free: FanIn[] = []
   #inFlight = 0
   #idleWaiters: (() => void)[] = []
+
+  constructor(locate: LocateError | null = null) {
+    this.#locate = locate
+  }
 
   /** A record for `parts` operations, each of which must then be started with it as completion. */
   start(parts: number, completion: IoCompletion): FanIn {
@@ -40,12 +48,12 @@ export class FanInPool {
 
   finish(fanIn: FanIn): void {
     const completion = fanIn.completion!
-    const error = fanIn.error
+    const { error } = fanIn
     fanIn.completion = null
     fanIn.error = null
     this.#free.push(fanIn)
     this.#inFlight--
-    completion.ioCompleted(error)
+    completion.ioCompleted(error !== null && this.#locate !== null ? this.#locate(error) : error)
     if (this.#inFlight === 0 && this.#idleWaiters.length > 0) {
       for (const wake of this.#idleWaiters.splice(0)) wake()
     }

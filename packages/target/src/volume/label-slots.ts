@@ -57,6 +57,13 @@ export async function eraseLabels(disk: Volume): Promise<void> {
   }
 }
 
+/** As `eraseLabels`, all of them, whatever becomes of some. Rejects with the first VolumeError. */
+export async function eraseAllLabels(disks: readonly Volume[]): Promise<void> {
+  const outcomes = await Promise.allSettled(disks.map((disk) => eraseLabels(disk)))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
+
 /** Whether nothing but zeros is where labels would go, and so nobody's data. */
 export async function labelAreaIsBlank(disk: Volume): Promise<boolean> {
   const area = Buffer.alloc(LABEL_AREA_BYTES)

@@ -1,26 +1,39 @@
 /**
- * The label of a member disk: which array it belongs to, as what, and how the array is divided. Only
- * bytes and values; reading and writing it safely is label-slots.ts. docs/volume-format.md has the
- * layout in full. All integers are big-endian.
+ * The label of a member disk as bytes: the array's description, and which member of it the disk is. Reading
+ * and writing it safely is label-slots.ts. docs/volume-format.md has the layout in full. All integers are
+ * big-endian.
  */
+import {
+  type ArrayDescription,
+  type ArrayLevel,
+  type ArrayState,
+  type DiskArea,
+  type DiskAreas,
+  descriptionProblem,
+  MEMBERS_MAX,
+  type MemberEntry,
+} from './array-description.ts'
 import { type BlockFormat, blockFormats, findBlockFormat } from './block-format.ts'
 import { crc32c } from './crc32c.ts'
-import { nameProblem, type PartitionEntry, tableProblem } from './partition-table.ts'
-import { readUuid, writeUuid } from './uuid.ts'
+import type { PartitionEntry } from './partition-table.ts'
+import type { MemberState } from './raid/member.ts'
+import { readUuid, UUID_BYTES, writeUuid } from './uuid.ts'
 
-/** Version 1 did not have the physical block size: it was the logical one. */
-export const LABEL_VERSION = 2
+/**
+ * Version 1 did not have the physical block size: it was the logical one. Version 2 had neither members nor
+ * areas: all members were in sync, and there was nothing but the data.
+ */
+export const LABEL_VERSION = 3
 /** Room for one label on the disk, and so the limit of its length. */
 export const LABEL_SLOT_BYTES = 64 * 1024
-export const CHUNK_SIZE_MIN_BYTES = 4096
-export const CHUNK_SIZE_MAX_BYTES = 16 * 1024 * 1024
-export const MEMBERS_MAX = 256
 
 const MAGIC = Buffer.from('PLATTER\0', 'latin1')
 const HEADER_BYTES = 256
+const MEMBER_BYTES = 32
 const PARTITION_BYTES = 128
 const EXTENT_BYTES = 16
 const NAME_BYTES = 64
+const NO_AREA: DiskArea = { offset: 0, length: 0 }
 
 /** Byte offsets in the header. */
 const at = {
@@ -36,10 +49,16 @@ const at = {
   memberNumber: 120,
   chunkSizeBytes: 124,
   dataOffset: 128,
-  dataSizeBytes: 136,
   partitionCount: 144,
   state: 148,
+  regionSizeBytes: 152,
+  intents: 160,
+  checksums: 176,
+  journal: 192,
 } as const
+
+/** Byte offsets in a member's record. */
+const inMember = { diskId: 0, state: 16, since: 24 } as const
 
 /** Byte offsets in a partition's record, which its extents follow. */
 const inPartition = {
@@ -51,34 +70,23 @@ const inPartition = {
   physicalBlockSizeBytes: 96,
 } as const
 
-/** How an array keeps its data; the numbers are those on the disk. */
-export const levelNumbers = { raid0: 0 } as const
-export type ArrayLevel = keyof typeof levelNumbers
-
-/**
- * Where an array is in its life; the numbers are those on the disk. Only a ready array is one: a
- * crash may leave the beginning of one that was being made, or the rest of one that was destroyed.
- */
-export const stateNumbers = { ready: 0, making: 1, destroyed: 2 } as const
-export type ArrayState = keyof typeof stateNumbers
-
-/** What every member of an array holds alike: all of a label but the member's own number. */
-export interface ArrayDescription {
-  /** UUID of the array. */
-  readonly arrayId: string
-  readonly arrayName: string
-  readonly level: ArrayLevel
-  readonly memberCount: number
-  readonly chunkSizeBytes: number
-  /** Where the data begin on each member. */
-  readonly dataOffset: number
-  /** How much of each member is used: whole chunks. */
-  readonly dataSizeBytes: number
-  /** Counts the changes of the array's description; the newest is the one with the highest. */
-  readonly generation: number
-  readonly state: ArrayState
-  readonly partitions: readonly PartitionEntry[]
-}
+/** The numbers of names on the disk. */
+const levelNumbers = {
+  raid0: 0,
+  raid1: 1,
+  raid5: 5,
+  raid6: 6,
+  raid10: 10,
+} as const satisfies Record<ArrayLevel, number>
+const stateNumbers = { ready: 0, making: 1, destroyed: 2 } as const satisfies Record<
+  ArrayState,
+  number
+>
+const memberStateNumbers = {
+  'in-sync': 0,
+  rebuilding: 1,
+  absent: 2,
+} as const satisfies Record<MemberState, number>
 
 /** A label: the array, and which member of it this disk is. */
 export interface Label extends ArrayDescription {
@@ -105,39 +113,66 @@ export class LabelError extends Error {
   }
 }
 
-/** How many bytes a label with these partitions takes; at most LABEL_SLOT_BYTES can be encoded. */
-export function labelLength(partitions: readonly PartitionEntry[]): number {
+/** Why a disk has no label that could be read, for a sentence about the disk. */
+export function labelReason(error: LabelError): string {
+  const subject = ['corrupt', 'newer-version'].includes(error.kind) ? 'its label' : 'it'
+  return `${subject} ${error.message}`
+}
+
+/** How many bytes a label takes; at most LABEL_SLOT_BYTES can be encoded. */
+export function labelLength({
+  members,
+  partitions,
+}: Pick<ArrayDescription, 'members' | 'partitions'>): number {
   return partitions.reduce(
     (sum, { extents }) => sum + PARTITION_BYTES + extents.length * EXTENT_BYTES,
-    HEADER_BYTES,
+    HEADER_BYTES + members.length * MEMBER_BYTES,
   )
 }
 
 /** A whole slot, LABEL_SLOT_BYTES long, zeros after the label. */
 export function encodeLabel(label: Label): Buffer {
   const slot = Buffer.alloc(LABEL_SLOT_BYTES)
-  const length = labelLength(label.partitions)
+  const length = labelLength(label)
   if (length > slot.length) throw new RangeError(`a label of ${length} bytes exceeds its slot`)
-  MAGIC.copy(slot, at.magic)
-  slot.writeUInt32BE(LABEL_VERSION, at.version)
+  encodeHeader(slot, label)
   slot.writeUInt32BE(length, at.length)
-  writeInteger(slot, label.generation, at.generation)
-  writeUuid(slot, label.arrayId, at.arrayId)
-  slot.write(label.arrayName, at.arrayName, 'utf8')
-  slot.writeUInt32BE(levelNumbers[label.level], at.level)
-  slot.writeUInt32BE(label.memberCount, at.memberCount)
-  slot.writeUInt32BE(label.memberNumber, at.memberNumber)
-  slot.writeUInt32BE(label.chunkSizeBytes, at.chunkSizeBytes)
-  writeInteger(slot, label.dataOffset, at.dataOffset)
-  writeInteger(slot, label.dataSizeBytes, at.dataSizeBytes)
-  slot.writeUInt32BE(label.partitions.length, at.partitionCount)
-  slot.writeUInt32BE(stateNumbers[label.state], at.state)
   let position = HEADER_BYTES
+  for (const member of label.members) {
+    encodeMember(slot, position, member)
+    position += MEMBER_BYTES
+  }
   for (const partition of label.partitions) {
     position = encodePartition(slot, position, partition)
   }
   slot.writeUInt32BE(crc32c(slot, 0, length), at.checksum)
   return slot
+}
+
+function encodeHeader(slot: Buffer, label: Label): void {
+  const { areas } = label
+  MAGIC.copy(slot, at.magic)
+  slot.writeUInt32BE(LABEL_VERSION, at.version)
+  writeInteger(slot, label.generation, at.generation)
+  writeUuid(slot, label.arrayId, at.arrayId)
+  slot.write(label.arrayName, at.arrayName, 'utf8')
+  slot.writeUInt32BE(levelNumbers[label.level], at.level)
+  slot.writeUInt32BE(label.members.length, at.memberCount)
+  slot.writeUInt32BE(label.memberNumber, at.memberNumber)
+  slot.writeUInt32BE(label.chunkSizeBytes, at.chunkSizeBytes)
+  writeArea(slot, areas.data, at.dataOffset)
+  slot.writeUInt32BE(label.partitions.length, at.partitionCount)
+  slot.writeUInt32BE(stateNumbers[label.state], at.state)
+  slot.writeUInt32BE(label.regionSizeBytes, at.regionSizeBytes)
+  writeArea(slot, areas.intents, at.intents)
+  writeArea(slot, areas.checksums, at.checksums)
+  writeArea(slot, areas.journal, at.journal)
+}
+
+function encodeMember(slot: Buffer, start: number, { diskId, state, since }: MemberEntry): void {
+  writeUuid(slot, diskId, start + inMember.diskId)
+  slot.writeUInt32BE(memberStateNumbers[state], start + inMember.state)
+  writeInteger(slot, since, start + inMember.since)
 }
 
 function encodePartition(slot: Buffer, start: number, partition: PartitionEntry): number {
@@ -186,27 +221,78 @@ export function decodeLabel(slot: Buffer): Label {
 }
 
 function decodeFields(bytes: Buffer): Label {
+  const members = decodeMembers(bytes)
   const label: Label = {
     arrayId: readUuid(bytes, at.arrayId),
     arrayName: readName(bytes, at.arrayName),
     level: readNamed(bytes, at.level, 'level', levelNumbers),
-    memberCount: bytes.readUInt32BE(at.memberCount),
+    members,
     memberNumber: bytes.readUInt32BE(at.memberNumber),
     chunkSizeBytes: bytes.readUInt32BE(at.chunkSizeBytes),
-    dataOffset: readInteger(bytes, at.dataOffset),
-    dataSizeBytes: readInteger(bytes, at.dataSizeBytes),
+    areas: decodeAreas(bytes),
+    regionSizeBytes: hasMembers(bytes) ? bytes.readUInt32BE(at.regionSizeBytes) : 0,
     generation: readInteger(bytes, at.generation),
     state: readNamed(bytes, at.state, 'state', stateNumbers),
-    partitions: decodePartitions(bytes),
+    partitions: decodePartitions(bytes, members.length),
   }
-  const problem = labelProblem(label)
+  const problem = descriptionProblem(label)
   if (problem !== null) throw corrupt(problem)
+  if (label.memberNumber >= members.length) {
+    throw corrupt(`member number ${label.memberNumber} of ${members.length}`)
+  }
   return label
 }
 
-function decodePartitions(bytes: Buffer): PartitionEntry[] {
+function decodeAreas(bytes: Buffer): DiskAreas {
+  const data = readArea(bytes, at.dataOffset)
+  if (!hasMembers(bytes)) return { intents: NO_AREA, checksums: NO_AREA, journal: NO_AREA, data }
+  return {
+    intents: readArea(bytes, at.intents),
+    checksums: readArea(bytes, at.checksums),
+    journal: readArea(bytes, at.journal),
+    data,
+  }
+}
+
+function hasMembers(bytes: Buffer): boolean {
+  return bytes.readUInt32BE(at.version) >= 3
+}
+
+function decodeMembers(bytes: Buffer): MemberEntry[] {
+  const count = bytes.readUInt32BE(at.memberCount)
+  if (count < 1 || count > MEMBERS_MAX) throw corrupt(`member count ${count}`)
+  if (!hasMembers(bytes)) {
+    const arrayId = readUuid(bytes, at.arrayId)
+    return Array.from({ length: count }, (_, number) => ({
+      diskId: diskIdBeforeVersion3(arrayId, number),
+      state: 'in-sync',
+      since: 1,
+    }))
+  }
+  if (HEADER_BYTES + count * MEMBER_BYTES > bytes.length) {
+    throw corrupt('a member lies beyond its end')
+  }
+  return Array.from({ length: count }, (_, number) => {
+    const start = HEADER_BYTES + number * MEMBER_BYTES
+    return {
+      diskId: readUuid(bytes, start + inMember.diskId),
+      state: readNamed(bytes, start + inMember.state, 'member state', memberStateNumbers),
+      since: readInteger(bytes, start + inMember.since),
+    }
+  })
+}
+
+/** Disks had no ids of their own: this is one that each member finds for all of them. */
+function diskIdBeforeVersion3(arrayId: string, memberNumber: number): string {
+  const id = Buffer.alloc(UUID_BYTES)
+  writeUuid(id, arrayId, 0)
+  id.writeUInt16BE(id.readUInt16BE(UUID_BYTES - 2) ^ memberNumber, UUID_BYTES - 2)
+  return readUuid(id, 0)
+}
+
+function decodePartitions(bytes: Buffer, memberCount: number): PartitionEntry[] {
   const partitions: PartitionEntry[] = []
-  let position = HEADER_BYTES
+  let position = HEADER_BYTES + (hasMembers(bytes) ? memberCount * MEMBER_BYTES : 0)
   for (let left = bytes.readUInt32BE(at.partitionCount); left > 0; left--) {
     const start = position
     position += PARTITION_BYTES
@@ -242,38 +328,6 @@ function readBlockFormat(bytes: Buffer, start: number): BlockFormat {
   throw corrupt(`blocks of ${logicalBlockSizeBytes} bytes in ${physicalBlockSizeBytes}`)
 }
 
-/** Rows of an array, and bytes in each. */
-export function rowSpace(array: ArrayDescription): {
-  readonly rowCount: number
-  readonly rowSizeBytes: number
-} {
-  return {
-    rowCount: array.dataSizeBytes / array.chunkSizeBytes,
-    rowSizeBytes: array.chunkSizeBytes * array.memberCount,
-  }
-}
-
-/** What is wrong with a chunk size; null if nothing. */
-export function chunkSizeProblem(bytes: number): string | null {
-  const powerOfTwo = Number.isInteger(bytes) && (bytes & (bytes - 1)) === 0
-  if (powerOfTwo && bytes >= CHUNK_SIZE_MIN_BYTES && bytes <= CHUNK_SIZE_MAX_BYTES) return null
-  return `chunk size ${bytes} is not a power of two from ${CHUNK_SIZE_MIN_BYTES} to ${CHUNK_SIZE_MAX_BYTES}`
-}
-
-function labelProblem(label: Label): string | null {
-  const { memberCount, memberNumber, chunkSizeBytes, dataOffset, dataSizeBytes } = label
-  const problem = nameProblem(label.arrayName) ?? chunkSizeProblem(chunkSizeBytes)
-  if (problem !== null) return problem
-  if (memberCount < 1 || memberCount > MEMBERS_MAX) return `member count ${memberCount}`
-  if (memberNumber >= memberCount) return `member number ${memberNumber} of ${memberCount}`
-  if (label.generation === 0) return 'generation 0'
-  if (dataOffset % CHUNK_SIZE_MIN_BYTES !== 0) return `data offset ${dataOffset}`
-  if (dataSizeBytes === 0 || dataSizeBytes % chunkSizeBytes !== 0)
-    return `data size ${dataSizeBytes}`
-  if (!Number.isSafeInteger(dataSizeBytes * memberCount)) return `data size ${dataSizeBytes}`
-  return tableProblem(label.partitions, rowSpace(label))
-}
-
 function corrupt(what: string): LabelError {
   return new LabelError('corrupt', `is corrupt: ${what}`)
 }
@@ -290,6 +344,15 @@ function readInteger(bytes: Buffer, position: number): number {
   const value = bytes.readBigUInt64BE(position)
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`number ${value} at byte ${position}`)
   return Number(value)
+}
+
+function writeArea(bytes: Buffer, { offset, length }: DiskArea, position: number): void {
+  writeInteger(bytes, offset, position)
+  writeInteger(bytes, length, position + 8)
+}
+
+function readArea(bytes: Buffer, position: number): DiskArea {
+  return { offset: readInteger(bytes, position), length: readInteger(bytes, position + 8) }
 }
 
 function readNamed<T extends string>(

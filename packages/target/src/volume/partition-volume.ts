@@ -24,6 +24,8 @@ export interface PartitionVolumeOptions {
   readonly blockSizeBytes: number
   /** Of the array; without it nothing can be written atomically. */
   readonly journal?: AtomicJournal
+  /** Counts what is asked of the volume. */
+  readonly activity?: { operations: number }
   /** Called once, when it has been closed. */
   readonly onClosed?: () => void
 }
@@ -34,7 +36,8 @@ export class PartitionVolume implements Volume, AtomicWriter {
   readonly #id: string
   readonly #array: Volume
   readonly #journal: AtomicJournal | null
-  readonly #fanIns = new FanInPool()
+  readonly #fanIns = new FanInPool((error) => this.#locate(error))
+  readonly #activity: { operations: number }
   readonly #onClosed: (() => void) | undefined
   #name: string
   #cursor: ExtentCursor
@@ -49,6 +52,7 @@ export class PartitionVolume implements Volume, AtomicWriter {
     this.#cursor = new ExtentCursor(options.extents)
     this.#sizeBytes = options.sizeBytes
     this.blockSizeBytes = options.blockSizeBytes
+    this.#activity = options.activity ?? { operations: 0 }
     this.#onClosed = options.onClosed
   }
 
@@ -77,6 +81,7 @@ export class PartitionVolume implements Volume, AtomicWriter {
   readNow(offset: number, into: Buffer, position: number, length: number): boolean {
     assertRange(this, offset, length)
     if (this.#isRefused(offset, length)) return false
+    this.#activity.operations++
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const at = position + cursor.position
@@ -88,6 +93,7 @@ export class PartitionVolume implements Volume, AtomicWriter {
   writeNow(offset: number, from: Buffer, position: number, length: number): boolean {
     assertRange(this, offset, length)
     if (this.#isRefused(offset, length)) return false
+    this.#activity.operations++
     const cursor = this.#cursor
     for (cursor.seek(offset, length); cursor.length > 0; cursor.next()) {
       const at = position + cursor.position
@@ -196,6 +202,7 @@ export class PartitionVolume implements Volume, AtomicWriter {
       this.#refuse(op, offset, completion)
       return
     }
+    this.#activity.operations++
     const cursor = this.#cursor
     // A range without bytes is one piece without bytes: the array reports it.
     const pieces = Math.max(cursor.countPieces(offset, length), 1)
@@ -226,6 +233,14 @@ export class PartitionVolume implements Volume, AtomicWriter {
     return new Error(`an atomic write of these bytes is not finished: ${error.message}`, {
       cause: error,
     })
+  }
+
+  /** Where in the partition an error of the array lies. */
+  #locate(error: VolumeError): VolumeError {
+    if (error.volume !== this.#array.name || error.op === 'flush') return error
+    const offset = this.#cursor.offsetOf(error.offset)
+    if (offset === undefined) return error
+    return new VolumeError(error.op, this.name, offset, error.cause ?? error)
   }
 
   #asVolumeError(offset: number, error: unknown): VolumeError {

@@ -1,9 +1,9 @@
 /** RAID 0: chunks dealt out to the members in turn. */
-import { type FanIn, FanInPool } from './fan-in.ts'
+import { FanInPool } from './fan-in.ts'
 import { assertRange } from './range.ts'
-import { memberRange, StripeCursor, type StripeGeometry } from './stripe.ts'
+import { arrayOffset, memberRange, StripeCursor, type StripeGeometry } from './stripe.ts'
 import { joinHoles } from './stripe-holes.ts'
-import { HoleMap, type IoCompletion, type Volume, type VolumeError } from './volume.ts'
+import { HoleMap, type IoCompletion, type Volume, VolumeError } from './volume.ts'
 
 /** What is to be striped. The chunk size is a power of two of at least the members' block size. */
 export interface StripedVolumeOptions {
@@ -28,7 +28,7 @@ export class StripedVolume implements Volume {
   readonly #memberOffset: number
   readonly #geometry: StripeGeometry
   readonly #cursor: StripeCursor
-  readonly #fanIns = new FanInPool()
+  readonly #fanIns = new FanInPool((error) => this.#locate(error))
 
   constructor(options: StripedVolumeOptions) {
     const { name, members, chunkSizeBytes, memberOffset = 0 } = options
@@ -146,13 +146,22 @@ export class StripedVolume implements Volume {
     await Promise.all(this.#members.map((member) => member.close()))
   }
 
-  /** What the pieces of a transfer report to: the caller itself if there is only one. */
-  #join(offset: number, length: number, completion: IoCompletion): IoCompletion | FanIn {
+  /** What the pieces of a transfer report to. */
+  #join(offset: number, length: number, completion: IoCompletion): IoCompletion {
     const pieces = this.#cursor.countPieces(offset, length)
-    if (pieces === 1) return completion
-    if (pieces > 1) return this.#fanIns.start(pieces, completion)
+    if (pieces > 0) return this.#fanIns.start(pieces, completion)
     process.nextTick(reportSuccess, completion)
     return completion
+  }
+
+  /** Where in the array an error of a member lies, if it is known which member it is. */
+  #locate(error: VolumeError): VolumeError {
+    const { op, volume, offset } = error
+    const members = this.#members.filter(({ name }) => name === volume)
+    if (members.length !== 1 || op === 'flush' || offset < this.#memberOffset) return error
+    const member = this.#members.indexOf(members[0]!)
+    const at = arrayOffset(this.#geometry, member, offset - this.#memberOffset)
+    return new VolumeError(op, this.name, at, error)
   }
 }
 

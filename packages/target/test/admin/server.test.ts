@@ -113,6 +113,24 @@ t.test('every operation answers what its schema says', async (t) => {
   await call(socketPath, 'secret delete', { host })
   await call(socketPath, 'partition delete', key)
   await call(socketPath, 'array delete', { name: key.array })
+  const [m0, m1, m2] = ['m0', 'm1', 'm2'].map((name) => path.join(directory, name))
+  for (const disk of [m0!, m1!, m2!]) {
+    await call(socketPath, 'disk create', { path: disk, sizeBytes: 8 * MiB })
+  }
+  const mirror = { name: 'mirror', level: 'raid1', chunkSizeBytes: 65536 } as const
+  t.match(await call(socketPath, 'array create', { ...mirror, disks: [m0!, m1!] }), {
+    checksums: true,
+    members: [{ disk: m0 }, { disk: m1, state: 'in-sync' }],
+  })
+  const lost = { name: 'mirror', disk: m1! }
+  t.match(await call(socketPath, 'array fail', lost), { state: 'degraded', disks: [m0] })
+  t.match(await call(socketPath, 'array re-add', lost), { disks: [m0, m1] })
+  const replacement = { name: 'mirror', disk: m2!, replaced: m1! }
+  t.match(await call(socketPath, 'array replace', replacement), { disks: [m0, m2] })
+  t.match(await call(socketPath, 'array scrub', { name: 'mirror' }), { name: 'mirror' })
+  await callAdmin(socketPath, 'array scrub-stop', { name: 'mirror' }).catch(() => {})
+  called.add('array scrub-stop')
+  t.match(await call(socketPath, 'disk spare', { path: d0!, spare: true }), { spare: true })
   t.same([...called].sort(), Object.keys(operations).sort(), 'none is left out')
 })
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { assembleArrays } from '../../src/volume/array.ts'
+import { assembleArrays } from '../../src/volume/assembly.ts'
 import type { DiskArray } from '../../src/volume/disk-array.ts'
-import { readLabel } from '../../src/volume/label-slots.ts'
+import { LABEL_AREA_BYTES, readLabel } from '../../src/volume/label-slots.ts'
 import { assembleOne, blankDisks, create, MIB } from './arrays.ts'
 import { readAll, writeAll } from './io.ts'
 import { cutEverywhere, PowerCut, PowerCutVolume } from './power-cut.ts'
@@ -92,3 +92,34 @@ t.test('power cut anywhere while an array is destroyed leaves it whole, or none'
     },
   )
 })
+
+t.test(
+  'power cut anywhere while an array with a disk missing and a label behind is assembled',
+  async (t) => {
+    const ends = await cutEverywhere(
+      async () => {
+        const disks = blankDisks(3, 2 * MIB)
+        const array = await create(disks, 'tank', 'raid1')
+        const old = await readAll(disks[1]!, 0, LABEL_AREA_BYTES)
+        await array.createPartition({ name: 'a', sizeBytes: MIB / 2 })
+        await array.close()
+        await writeAll(disks[1]!, 0, old)
+        return disks.slice(0, 2)
+      },
+      async (disks) => {
+        const { arrays } = await assembleArrays(disks)
+        for (const array of arrays) await array.close()
+      },
+      async (disks, _completed, cutAt) => {
+        const { arrays, failed } = await assembleArrays(disks)
+        t.strictSame(failed, [], `cut after ${cutAt} operations`)
+        t.strictSame(
+          arrays[0]!.members.map(({ state }) => state),
+          ['in-sync', 'in-sync', 'absent'],
+        )
+        await arrays[0]!.close()
+      },
+    )
+    t.ok(ends >= 4)
+  },
+)

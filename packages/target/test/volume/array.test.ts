@@ -1,5 +1,6 @@
 import t from 'tap'
-import { assembleArrays, createArray } from '../../src/volume/array.ts'
+import { createArray } from '../../src/volume/array.ts'
+import { assembleArrays } from '../../src/volume/assembly.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { LABEL_SLOT_OFFSETS, readLabel, writeLabel } from '../../src/volume/label-slots.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'

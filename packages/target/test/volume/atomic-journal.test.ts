@@ -1,7 +1,7 @@
 /** Atomic writes of an array: whole or not at all, whatever is cut short or fails. */
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { assembleArrays } from '../../src/volume/array.ts'
+import { assembleArrays } from '../../src/volume/assembly.ts'
 import { encodePartHeader, PART_HEADER_BYTES } from '../../src/volume/atomic-record.ts'
 import type { DiskArray } from '../../src/volume/disk-array.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
@@ -11,7 +11,7 @@ import {
 } from '../../src/volume/journal-segments.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import type { PartitionVolume } from '../../src/volume/partition-volume.ts'
-import type { Volume } from '../../src/volume/volume.ts'
+import type { Volume, VolumeError } from '../../src/volume/volume.ts'
 import { assembleOne, blankDisks, CHUNK, create, MIB } from './arrays.ts'
 import { io, readAll, writeAll } from './io.ts'
 import { cutEverywhere, PowerCut, PowerCutVolume } from './power-cut.ts'
@@ -280,7 +280,8 @@ t.test('bytes of an atomic write that is not finished cannot be used until it is
       t.match(failure, {
         message: /tank\/p at byte .*an atomic write of these bytes is not finished/,
       })
-      t.match(failure, { op, cause: { cause: { cause: { code: 'EIO' } } } })
+      t.equal((failure as VolumeError).op, op)
+      t.match(rootOf(failure), { code: 'EIO' }, 'it came of what the system said')
     }
     t.equal(volume.readNow(0, Buffer.alloc(512), 0, 512), false)
     t.equal(volume.writeNow(4096, NEW, 0, 4096), false)
@@ -357,3 +358,10 @@ t.test('disks of a destroyed array are blank, whatever its journal had held', as
   t.equal(await isBlank([disk]), true)
   await create([disk])
 })
+
+/** The first of the errors that this one came of. */
+function rootOf(error: unknown): unknown {
+  let root = error
+  while (root instanceof Error && root.cause !== undefined) root = root.cause
+  return root
+}

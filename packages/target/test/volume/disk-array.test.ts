@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { assembleArrays, createArray } from '../../src/volume/array.ts'
+import { createArray } from '../../src/volume/array.ts'
+import { assembleArrays } from '../../src/volume/assembly.ts'
 import { FaultVolume } from '../../src/volume/fault-volume.ts'
 import { MemoryVolume } from '../../src/volume/memory-volume.ts'
 import { assembleOne, blankDisks, create, MIB } from './arrays.ts'

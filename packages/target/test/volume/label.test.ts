@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
+import { levels } from '../../src/volume/array-description.ts'
 import { crc32c } from '../../src/volume/crc32c.ts'
 import { ExtentCursor } from '../../src/volume/extent.ts'
 import {
@@ -18,16 +19,27 @@ import { writeAll } from './io.ts'
 
 const MIB = 1024 * 1024
 
+const none = { offset: 0, length: 0 }
+
 /** The worked example of docs/volume-format.md. */
 const example: Label = {
   arrayId: '6a1f0f5e-57c4-4a0e-9d3b-0c1d2e3f4a5b',
   arrayName: 'tank',
   level: 'raid0',
-  memberCount: 4,
+  members: [0, 1, 2, 3].map((number) => ({
+    diskId: `d15c0000-0000-4000-8000-00000000000${number}`,
+    state: 'in-sync',
+    since: 1,
+  })),
   memberNumber: 2,
   chunkSizeBytes: 64 * 1024,
-  dataOffset: MIB,
-  dataSizeBytes: 255 * MIB,
+  areas: {
+    intents: none,
+    checksums: none,
+    journal: none,
+    data: { offset: MIB, length: 255 * MIB },
+  },
+  regionSizeBytes: 0,
   generation: 7,
   state: 'ready',
   partitions: [
@@ -47,15 +59,27 @@ const example: Label = {
 const names = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
 const uuids = fc.uuid()
 
+const levelOf = { 1: 'raid0', 2: 'raid1', 3: 'raid5', 4: 'raid6', 5: 'raid5', 6: 'raid10' } as const
+
 const labels: fc.Arbitrary<Label> = fc
   .record({
     arrayId: uuids,
     arrayName: names,
-    level: fc.constant('raid0' as const),
-    memberCount: fc.integer({ min: 1, max: 256 }),
+    members: fc.uniqueArray(
+      fc.record(
+        {
+          diskId: uuids,
+          state: fc.constantFrom('in-sync' as const, 'rebuilding' as const, 'absent' as const),
+          since: fc.nat(),
+        },
+        { noNullPrototype: true },
+      ),
+      { minLength: 1, maxLength: 256, selector: ({ diskId }) => diskId },
+    ),
     memberNumber: fc.nat({ max: 255 }),
     chunkSizeBytes: fc.integer({ min: 12, max: 24 }).map((bits) => 2 ** bits),
-    dataOffset: fc.nat({ max: 1000 }).map((pages) => pages * 4096),
+    pages: fc.tuple(fc.nat(1000), fc.nat(1000), fc.nat(1000), fc.nat(1000)),
+    regionSizeBytes: fc.integer({ min: 16, max: 31 }).map((bits) => 2 ** bits),
     generation: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
     state: fc.constantFrom('ready' as const, 'making' as const, 'destroyed' as const),
     owned: fc.uniqueArray(
@@ -68,8 +92,10 @@ const labels: fc.Arbitrary<Label> = fc
       { maxLength: 20, comparator: (a, b) => a[0] === b[0] || a[1] === b[1] },
     ),
   })
-  .map(({ owned, ...rest }) => {
-    const rowSizeBytes = rest.chunkSizeBytes * rest.memberCount
+  .map(({ owned, pages, ...rest }) => {
+    const { members, chunkSizeBytes } = rest
+    const level = levelOf[members.length as 1] ?? 'raid0'
+    const rowSizeBytes = chunkSizeBytes * levels[level].dataMembers(members.length)
     let row = 0
     const partitions = owned.map(([id, name, gaps, blockFormat]) => {
       const extents = [1, ...gaps].map((rowCount) => {
@@ -79,12 +105,18 @@ const labels: fc.Arbitrary<Label> = fc
       const rows = extents.reduce((sum, { rowCount }) => sum + rowCount, 0)
       return { id, name, sizeBytes: rows * rowSizeBytes - 4096, blockFormat, extents }
     })
-    const sizes = partitions.filter(({ sizeBytes }) => sizeBytes > 0)
+    const [intents, checksums, journal, data] = pages.map((page) => page * 4096)
     return {
       ...rest,
-      memberNumber: rest.memberNumber % rest.memberCount,
-      dataSizeBytes: (row + 1) * rest.chunkSizeBytes,
-      partitions: sizes,
+      level,
+      memberNumber: rest.memberNumber % members.length,
+      areas: {
+        intents: { offset: intents!, length: data! },
+        checksums: { offset: checksums!, length: intents! },
+        journal: { offset: journal!, length: checksums! },
+        data: { offset: data!, length: (row + 1) * chunkSizeBytes },
+      },
+      partitions: partitions.filter(({ sizeBytes }) => sizeBytes > 0),
     }
   })
 
@@ -105,7 +137,7 @@ t.test('what is encoded is decoded', async (t) => {
 })
 
 t.test('any damage to a label is found', async (t) => {
-  const length = labelLength(example.partitions)
+  const length = labelLength(example)
   for (let at = 0; at < length; at++) {
     const slot = encodeLabel(example)
     slot[at]! ^= 1 << (at % 8)
@@ -131,7 +163,7 @@ t.test('decoding throws nothing but LabelError, even if the checksum holds', asy
       try {
         const decoded = decodeLabel(bytes)
         // If it is taken for a label, then it is one.
-        if (![1, 2].includes(bytes.readUInt32BE(8))) return false
+        if (![1, 2, 3].includes(bytes.readUInt32BE(8))) return false
         encodeLabel(decoded)
       } catch (error) {
         if (!(error instanceof LabelError)) throw error
@@ -160,7 +192,7 @@ t.test('it says what is there instead of a label', async (t) => {
   t.equal(kindOf(Buffer.alloc(LABEL_SLOT_BYTES)), 'blank')
   t.equal(kindOf(Buffer.alloc(LABEL_SLOT_BYTES, 'ext4')), 'foreign')
   const newer = encodeLabel(example)
-  newer.writeUInt32BE(3, 8)
+  newer.writeUInt32BE(4, 8)
   t.equal(kindOf(newer), 'corrupt', 'a version that is not under the checksum is damage')
   t.equal(kindOf(withChecksum(newer)), 'newer-version')
 })
@@ -172,9 +204,37 @@ function withChecksum(slot: Buffer): Buffer {
   return slot
 }
 
+/** The slot as a former version would have it: without members and areas. */
+function asVersion(version: number, slot: Buffer): Buffer {
+  const length = slot.readUInt32BE(12)
+  const membersEnd = 256 + 4 * 32
+  slot.writeUInt32BE(version, 8)
+  slot.fill(0, 152, 256)
+  slot.copyWithin(256, membersEnd, length)
+  slot.fill(0, length - 4 * 32, length)
+  slot.writeUInt32BE(length - 4 * 32, 12)
+  return slot
+}
+
+t.test('a label of version 2 is read, all its members being in sync', async (t) => {
+  const label = decodeLabel(withChecksum(asVersion(2, encodeLabel(example))))
+  const { members, ...rest } = label
+  t.match(rest, { level: 'raid0', areas: example.areas, partitions: example.partitions })
+  t.same(
+    members.map(({ diskId, state, since }) => [diskId.slice(-4), state, since]),
+    [
+      ['4a5b', 'in-sync', 1],
+      ['4a5a', 'in-sync', 1],
+      ['4a59', 'in-sync', 1],
+      ['4a58', 'in-sync', 1],
+    ],
+    'with ids that all of them find',
+  )
+  t.strictSame(decodeLabel(encodeLabel(label)), label, 'and is written as one of version 3')
+})
+
 t.test('a label of version 1 is read, its physical blocks being the logical ones', async (t) => {
-  const slot = encodeLabel(example)
-  slot.writeUInt32BE(1, 8)
+  const slot = asVersion(1, encodeLabel(example))
   slot.writeUInt32BE(0, 256 + 96)
   t.match(decodeLabel(withChecksum(slot)).partitions, [{ name: 'vol1', blockFormat: '512' }])
   slot.writeUInt32BE(4096, 256 + 88)
@@ -189,8 +249,8 @@ t.test('blocks of no known format are corrupt', async (t) => {
     [512, 0],
   ] as const) {
     const slot = encodeLabel(example)
-    slot.writeUInt32BE(logical, 256 + 88)
-    slot.writeUInt32BE(physical, 256 + 96)
+    slot.writeUInt32BE(logical, 256 + 4 * 32 + 88)
+    slot.writeUInt32BE(physical, 256 + 4 * 32 + 96)
     t.throws(() => decodeLabel(withChecksum(slot)), { kind: 'corrupt', message: /blocks of/ })
   }
 })
@@ -198,13 +258,22 @@ t.test('blocks of no known format are corrupt', async (t) => {
 t.test('fields that contradict each other are corrupt', async (t) => {
   const partition = example.partitions[0]!
   const rows = (startRow: number, rowCount: number) => ({ extents: [{ startRow, rowCount }] })
+  const data = (offset: number, length: number) => ({
+    areas: { ...example.areas, data: { offset, length } },
+  })
+  const [first, ...others] = example.members
   const wrong: Partial<Label>[] = [
     { memberNumber: 4 },
-    { memberCount: 0, memberNumber: 0 },
+    { members: [], memberNumber: 0 },
+    { members: [first!, first!, ...others] },
+    { level: 'raid10', members: [first!, others[0]!, others[1]!] },
+    { level: 'raid6', members: [first!, others[0]!, others[1]!] },
     { chunkSizeBytes: 12288 },
     { generation: 0 },
-    { dataSizeBytes: 255 * MIB + 4096 },
-    { dataOffset: 100 },
+    data(MIB, 255 * MIB + 4096),
+    data(MIB, 0),
+    data(100, 255 * MIB),
+    { areas: { ...example.areas, journal: { offset: 100, length: 0 } } },
     { arrayName: 'a/b' },
     { arrayName: '' },
     { partitions: [{ ...partition, name: '..' }] },
@@ -264,26 +333,26 @@ t.test('docs/volume-format.md tells the truth', async (t) => {
   const page = new URL('../../../../docs/volume-format.md', import.meta.url)
   const text = fs.readFileSync(page, 'utf8')
   const slot = encodeLabel(example)
-  const documented = Buffer.alloc(labelLength(example.partitions))
+  const documented = Buffer.alloc(labelLength(example))
   let lines = 0
   for (const [, at, digits] of text.matchAll(/^([0-9a-f]{4}) {2}((?:[0-9a-f]{2} ?){16})/gm)) {
     documented.write(digits!.replaceAll(' ', ''), Number.parseInt(at!, 16), 'hex')
     lines++
   }
-  t.equal(lines, 26)
+  t.equal(lines, 34)
   t.equal(documented.toString('hex'), slot.toString('hex', 0, documented.length), 'every byte')
 
   const address = /Byte (\d+) of `vol1` .* member (\d+): .* byte (\d+) of the disk/s.exec(text)!
   const [partitionByte, member, diskByte] = address.slice(1).map(Number)
-  const rowSizeBytes = example.chunkSizeBytes * example.memberCount
+  const rowSizeBytes = example.chunkSizeBytes * example.members.length
   const extents = example.partitions[0]!.extents.map(({ startRow, rowCount }) => ({
     offset: startRow * rowSizeBytes,
     length: rowCount * rowSizeBytes,
   }))
   const partition = new ExtentCursor(extents)
   partition.seek(partitionByte!, 1)
-  const stripe = new StripeCursor(example)
+  const stripe = new StripeCursor({ ...example, memberCount: example.members.length })
   stripe.seek(partition.below, 1)
   t.equal(stripe.member, member)
-  t.equal(example.dataOffset + stripe.memberOffset, diskByte, 'the example of an address')
+  t.equal(example.areas.data.offset + stripe.memberOffset, diskByte, 'the example of an address')
 })

@@ -13,7 +13,7 @@ import { cleanUp, temporaryDirectory } from '../lib/cleanup.ts'
 import { runOk } from '../lib/command.ts'
 import { TargetProcess } from '../lib/target-process.ts'
 import { startTgtd } from '../lib/tgtd.ts'
-import { fill, measure, type Run, type Server, spread } from './measurement.ts'
+import { compileLoad, fill, measure, type Run, type Server, spread } from './measurement.ts'
 import { formatRow, heading, isMet, type Result } from './report.ts'
 import { type Workload, workloads } from './workload.ts'
 
@@ -65,14 +65,6 @@ function parseOptions(parameters: string[]): Options {
     json: values.json,
     check: values.check,
   }
-}
-
-/** Compiles the load generator, which needs gcc and libiscsi's headers. */
-async function compileLoad(directory: string): Promise<string> {
-  const program = join(directory, 'load')
-  const source = join(import.meta.dirname, '..', '..', 'bench', 'load.c')
-  await runOk('gcc', ['-O2', '-Wall', '-Wextra', '-o', program, source, '-liscsi'])
-  return program
 }
 
 async function startTgt(directory: string): Promise<Server> {

@@ -1,5 +1,6 @@
 /** One run of the load generator against one server, and figures over many runs. */
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { runOk } from '../lib/command.ts'
 import type { Workload } from './workload.ts'
 
@@ -25,6 +26,14 @@ export interface Spread {
   readonly median: number
   readonly minimum: number
   readonly maximum: number
+}
+
+/** Compiles the load generator, which needs gcc and libiscsi's headers. */
+export async function compileLoad(directory: string): Promise<string> {
+  const program = join(directory, 'load')
+  const source = join(import.meta.dirname, '..', '..', 'bench', 'load.c')
+  await runOk('gcc', ['-O2', '-Wall', '-Wextra', '-o', program, source, '-liscsi'])
+  return program
 }
 
 /** Loads the server's LUN for about `seconds`. */

@@ -33,6 +33,8 @@ export interface CommandOutcome {
   /** SCSI status, or null when the connection was closed before it came. */
   readonly status: number | null
   readonly data: Buffer
+  /** Sense data; none with GOOD. */
+  readonly sense: Buffer
 }
 
 const noDigests: Digests = { header: false, data: false }
@@ -187,10 +189,13 @@ export class RawConnection {
     const data = Buffer.alloc(readBytes)
     for (;;) {
       const pdu = await this.receive()
-      if (pdu === null) return { status: null, data }
+      if (pdu === null) return { status: null, data, sense: Buffer.alloc(0) }
       if (pdu.opcode === 0x25) pdu.data.copy(data, pdu.bhs.readUInt32BE(40))
       const carriesStatus = pdu.opcode === 0x21 || (pdu.opcode === 0x25 && (pdu.flags & 1) === 1)
-      if (carriesStatus) return { status: pdu.bhs[3] ?? null, data }
+      if (!carriesStatus) continue
+      // After their length (RFC 7143 section 11.4.7).
+      const sense = pdu.opcode === 0x21 ? Buffer.from(pdu.data.subarray(2)) : Buffer.alloc(0)
+      return { status: pdu.bhs[3] ?? null, data, sense }
     }
   }
 

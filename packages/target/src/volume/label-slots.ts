@@ -14,13 +14,16 @@ export const LABEL_AREA_BYTES = 1024 * 1024
 
 /**
  * The newest valid label.
- * @throws LabelError if there is none; VolumeError if the disk cannot be read.
+ * @throws LabelError if there is none, or one of a later version; VolumeError if the disk cannot be read.
  */
 export async function readLabel(disk: Volume): Promise<Label> {
   if (disk.sizeBytes < LABEL_AREA_BYTES) {
     throw new LabelError('foreign', `of ${disk.sizeBytes} bytes has no room for a label`)
   }
   const found = [await readSlot(disk, 0), await readSlot(disk, 1)]
+  // Whatever the other slot holds is older, and to write the next one would be over what later software wrote.
+  const later = found.find((one) => one instanceof LabelError && one.kind === 'newer-version')
+  if (later !== undefined) throw later
   const labels = found.filter((one): one is Label => !(one instanceof LabelError))
   if (labels.length > 0) return labels.reduce((a, b) => (a.generation > b.generation ? a : b))
   const errors = found.filter((one) => one instanceof LabelError)
@@ -29,7 +32,7 @@ export async function readLabel(disk: Volume): Promise<Label> {
     throw new LabelError('leftover', 'holds one label, the first, that was never whole')
   }
   // The one that says most about what the disk was.
-  for (const kind of ['newer-version', 'corrupt', 'foreign', 'blank'] as const) {
+  for (const kind of ['corrupt', 'foreign', 'blank'] as const) {
     const error = errors.find((one) => one.kind === kind)
     if (error !== undefined) throw error
   }

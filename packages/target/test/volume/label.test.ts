@@ -322,6 +322,15 @@ t.test('the newer of two labels counts, and a torn one does not', async (t) => {
   await t.rejects(readLabel(disk), { kind: 'corrupt', message: /generation 7 in slot 0/ })
 })
 
+t.test('a label of a later version is not passed over for the one before it', async (t) => {
+  const disk = new MemoryVolume('disk', 2 * MIB)
+  await writeLabel(disk, { ...example, generation: 4 })
+  const later = encodeLabel({ ...example, generation: 5 })
+  later.writeUInt32BE(4, 8)
+  await writeAll(disk, LABEL_SLOT_OFFSETS[1], withChecksum(later))
+  await t.rejects(readLabel(disk), { name: 'LabelError', kind: 'newer-version' })
+})
+
 t.test('a disk too small for labels, or unreadable, is refused', async (t) => {
   await t.rejects(readLabel(new MemoryVolume('tiny', 64 * 1024)), { name: 'LabelError' })
   const closed = new MemoryVolume('closed', 2 * MIB)
